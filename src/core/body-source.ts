@@ -1,0 +1,138 @@
+/**
+ * Bodies as pull sources: what flows inside, between a socket and the Fetch-facing edge.
+ *
+ * A pull source costs one promise a chunk where a Web stream costs several, and back-pressure needs
+ * no code: nobody reads, nothing moves.
+ *
+ * @module
+ */
+import { bodyTooLarge } from './body-framing.ts'
+import { GatewayError } from './errors.ts'
+
+/** A body, read chunk by chunk. */
+export interface BodySource {
+  /** The next chunk, never empty; `undefined` at the end. Rejects when the body cannot be completed. */
+  read(): Promise<Uint8Array | undefined>
+  /** Gives up on the rest. Called at most once, and not after the end; never rejects. */
+  cancel(reason: unknown): Promise<void>
+}
+
+/** A Web stream as a source. Empty chunks are passed over. */
+export function streamSource(stream: ReadableStream<Uint8Array>): BodySource {
+  const reader = stream.getReader()
+  return {
+    async read() {
+      for (;;) {
+        const { done, value } = await reader.read()
+        if (done) return undefined
+        if (value.length > 0) return value
+      }
+    },
+    async cancel(reason) {
+      // A stream that has failed already rejects its cancellation; there is nothing left to give up.
+      await reader.cancel(reason).catch(() => {})
+    },
+  }
+}
+
+/** A source as a Web stream of bytes that reads nothing ahead. */
+export function sourceStream(source: BodySource): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const chunk = await source.read()
+        if (chunk === undefined) controller.close()
+        else controller.enqueue(chunk as Uint8Array<ArrayBuffer>)
+      },
+      cancel: (reason) => source.cancel(reason),
+    },
+    { highWaterMark: 0 }
+  )
+}
+
+/** Bytes in memory as a source. */
+export function bytesSource(bytes: Uint8Array): BodySource {
+  let rest: Uint8Array | undefined = bytes.length > 0 ? bytes : undefined
+  return {
+    async read() {
+      const chunk = rest
+      rest = undefined
+      return chunk
+    },
+    async cancel() {
+      rest = undefined
+    },
+  }
+}
+
+/**
+ * Cuts a source at exactly `length` bytes: what is over is never read, and less is an error.
+ *
+ * @throws {GatewayError} from `read()`: `ERR_BODY_TOO_SHORT` when the source ends before `length`.
+ */
+export function exactly(source: BodySource, length: number): BodySource {
+  let left = length
+  return {
+    async read() {
+      if (left === 0) return undefined
+      const chunk = await source.read()
+      if (chunk === undefined) {
+        throw new GatewayError(
+          'ERR_BODY_TOO_SHORT',
+          `Cannot forward body: it ended ${left} bytes short of its Content-Length ${length}`
+        )
+      }
+      const wanted = chunk.length > left ? chunk.subarray(0, left) : chunk
+      left -= wanted.length
+      // The end is known without another read, which might wait for a peer that keeps the line open.
+      if (left === 0) await source.cancel(undefined)
+      return wanted
+    },
+    cancel: (reason) => source.cancel(reason),
+  }
+}
+
+/**
+ * Refuses the chunk that takes a source over `most` bytes, and cancels the source.
+ *
+ * @throws {GatewayError} from `read()`: `ERR_BODY_TOO_LARGE`. Bytes count as they arrive, whatever a
+ *   header said.
+ */
+export function atMost(source: BodySource, most: number): BodySource {
+  let total = 0
+  return {
+    async read() {
+      const chunk = await source.read()
+      total += chunk?.length ?? 0
+      if (total <= most) return chunk
+      const error = bodyTooLarge(total, most)
+      await source.cancel(error)
+      throw error
+    },
+    cancel: (reason) => source.cancel(reason),
+  }
+}
+
+/** Reads a source to its end into one buffer. */
+export async function collect(source: BodySource): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let total = 0
+  for (let chunk = await source.read(); chunk !== undefined; chunk = await source.read()) {
+    total += chunk.length
+    chunks.push(chunk)
+  }
+  return concat(chunks, total)
+}
+
+/** Joins chunks of `total` bytes; a single one is returned as it is. */
+export function concat(chunks: readonly Uint8Array[], total: number): Uint8Array {
+  const [first] = chunks
+  if (chunks.length === 1 && first !== undefined) return first
+  const joined = new Uint8Array(total)
+  let offset = 0
+  for (const chunk of chunks) {
+    joined.set(chunk, offset)
+    offset += chunk.length
+  }
+  return joined
+}

@@ -1,0 +1,150 @@
+/**
+ * Request header fields → `HTTP_*` variables (rules HDR).
+ *
+ * Only names of letters, digits and `-` are mapped: on that alphabet the map to `HTTP_*` is
+ * injective, so `X-Auth_User` can never pose as `X-Auth-User` (CVE-2015-0219).
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9110#section-5
+ * @see https://www.rfc-editor.org/rfc/rfc3875#section-4.1.18
+ * @module
+ */
+import { badRequest, GatewayError } from './errors.ts'
+import { isNative, textToNative } from './octets.ts'
+import type { HeaderField, RequestHead } from './request-head.ts'
+
+/** Header fields by lower-case name, duplicates joined, values as native strings. */
+export type HeaderFields = Map<string, string>
+
+/** How header fields are read; the names are those of `EnvironOptions`. */
+export interface HeaderOptions {
+  readonly headerEncoding: 'latin1' | 'utf8'
+  readonly ambiguousHeaders: 'drop' | 'reject'
+  readonly maxHeaders: number
+}
+
+/** Largest header line, name and value, in bytes. */
+export const MAX_FIELD_BYTES = 16_384
+/** Largest sum of all header lines, in bytes. */
+export const MAX_HEADER_BYTES = 65_536
+
+const NAME = /^[A-Za-z0-9-]+$/
+/** RFC 9110 §5.5: HTAB, SP, visible ASCII and obs-text; no other control, above all no CR, LF, NUL. */
+const VALUE = /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u
+const LINE_BREAK_OR_NUL = /[\r\n\0]/
+/** SP and HTAB only: cutting more, such as U+0085, made `chunked` out of what is not (CVE-2019-16789). */
+const OUTER_WHITESPACE = /^[ \t]+|[ \t]+$/g
+
+/** Fields of which a second line is an attack, or a client nobody can understand. */
+const SINGLETONS = new Set(['host', 'content-length', 'content-type', 'authorization'])
+
+/** Fields that speak of this connection, not of the request (RFC 9110 §7.6.1). */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/** Fields that `Connection` cannot nominate away (CVE-2022-31813): identity and framing. */
+const PROTECTED = new Set(['host', 'authorization', 'cookie', 'forwarded', 'x-real-ip'])
+const PROTECTED_PREFIXES = ['content-', 'x-forwarded-', 'cf-']
+
+/**
+ * Validates and joins the header fields of a request.
+ *
+ * @returns Every field that has a name to map, hop-by-hop ones included: framing is read from them.
+ * @throws {GatewayError} `ERR_BAD_REQUEST` or `ERR_HEADERS_TOO_LARGE`.
+ */
+export function collectFields(head: RequestHead, options: HeaderOptions): HeaderFields {
+  const { headers } = head
+  if (headers.length > options.maxHeaders) {
+    throw tooLarge(`${headers.length} fields, limit is ${options.maxHeaders}`)
+  }
+  const fields: HeaderFields = new Map()
+  let total = 0
+  for (const field of headers) {
+    total += checkFieldSize(field)
+    if (total > MAX_HEADER_BYTES) throw tooLarge(`over ${MAX_HEADER_BYTES} bytes in all`)
+    const [name, text] = field
+    if (!NAME.test(name)) {
+      refuseAmbiguous(name, options.ambiguousHeaders)
+      continue
+    }
+    addField(fields, name.toLowerCase(), fieldValue(name, text, options.headerEncoding))
+  }
+  return fields
+}
+
+/**
+ * Removes what must not travel on: hop-by-hop fields, those that `Connection` nominates, and `Proxy`,
+ * whose variable would be taken for a setting (httpoxy, CVE-2016-5385).
+ */
+export function removeHopByHop(fields: HeaderFields): void {
+  const nominated = fields.get('connection')
+  if (nominated !== undefined) {
+    for (const token of nominated.split(',')) {
+      const name = token.replace(OUTER_WHITESPACE, '').toLowerCase()
+      if (!isProtected(name)) fields.delete(name)
+    }
+  }
+  for (const name of HOP_BY_HOP) fields.delete(name)
+  fields.delete('proxy')
+}
+
+/** `HTTP_` and the name in upper case, with `_` for `-`. */
+export function variableName(lowerName: string): string {
+  return `HTTP_${lowerName.toUpperCase().replaceAll('-', '_')}`
+}
+
+function isProtected(name: string): boolean {
+  return PROTECTED.has(name) || PROTECTED_PREFIXES.some((prefix) => name.startsWith(prefix))
+}
+
+function addField(fields: HeaderFields, name: string, value: string): void {
+  const present = fields.get(name)
+  if (present === undefined) {
+    fields.set(name, value)
+    return
+  }
+  if (SINGLETONS.has(name)) throw badRequest(`Cannot forward request: more than one ${name} header`)
+  // RFC 6265 §5.4 writes cookies in one line with "; ", as nginx joins them.
+  fields.set(name, present + (name === 'cookie' ? '; ' : ', ') + value)
+}
+
+function fieldValue(name: string, text: string, encoding: HeaderOptions['headerEncoding']): string {
+  const value = text.replace(OUTER_WHITESPACE, '')
+  if (!VALUE.test(value)) {
+    throw badRequest(`Cannot forward header ${name}: its value holds a control character`)
+  }
+  if (encoding === 'utf8') return textToNative(value)
+  if (!isNative(value)) {
+    throw badRequest(`Cannot forward header ${name}: its value holds a character above U+00FF`)
+  }
+  return value
+}
+
+function checkFieldSize([name, value]: HeaderField): number {
+  const size = name.length + value.length
+  if (size > MAX_FIELD_BYTES) {
+    throw tooLarge(`one field of ${size} bytes, limit is ${MAX_FIELD_BYTES}`)
+  }
+  return size
+}
+
+function refuseAmbiguous(name: string, policy: HeaderOptions['ambiguousHeaders']): void {
+  if (LINE_BREAK_OR_NUL.test(name)) {
+    throw badRequest('Cannot forward header: its name holds a line break or NUL')
+  }
+  if (policy === 'reject') {
+    throw badRequest(
+      `Cannot forward header ${JSON.stringify(name)}: wanted a name of letters, digits and hyphens`
+    )
+  }
+}
+
+function tooLarge(what: string): GatewayError {
+  return new GatewayError('ERR_HEADERS_TOO_LARGE', `Cannot forward request header: ${what}`)
+}

@@ -1,0 +1,95 @@
+/**
+ * Native strings: text that stands for octets, one code unit an octet (rules STR).
+ *
+ * PEP 3333 "Unicode Issues": a value holds only code points of ISO-8859-1, so that an application
+ * can recover the bytes with `value.encode('latin-1')`. Nothing here ever truncates a code unit:
+ * `Buffer.from(s, 'latin1')` does, and turns U+560D U+560A into CR LF (CVE-2018-12116).
+ *
+ * @see https://peps.python.org/pep-3333/#unicode-issues
+ * @module
+ */
+
+const utf8 = new TextEncoder()
+const utf8Strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Arguments one `String.fromCharCode` call takes without risking the stack. */
+const CODE_UNITS_PER_CALL = 4096
+
+/** Whether every code unit fits one octet. */
+export function isNative(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 0xff) return false
+  }
+  return true
+}
+
+/** The octets of `bytes[start..end)` as a native string. */
+export function octetsToNative(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  let text = ''
+  for (let i = start; i < end; i += CODE_UNITS_PER_CALL) {
+    text += String.fromCharCode(...bytes.subarray(i, Math.min(i + CODE_UNITS_PER_CALL, end)))
+  }
+  return text
+}
+
+/**
+ * The octets a native string stands for.
+ *
+ * @throws {RangeError} when a code unit is above U+00FF.
+ */
+export function nativeToOctets(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length)
+  writeNative(bytes, 0, text)
+  return bytes
+}
+
+/**
+ * Writes a native string into `target` at `offset`, one byte a code unit.
+ *
+ * @throws {RangeError} when a code unit is above U+00FF.
+ */
+export function writeNative(target: Uint8Array, offset: number, text: string): void {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit > 0xff) {
+      throw new RangeError(
+        `Cannot write U+${unit.toString(16).toUpperCase().padStart(4, '0')} as one octet: wanted at most U+00FF`
+      )
+    }
+    target[offset + i] = unit
+  }
+}
+
+/** The UTF-8 form of ordinary text, as a native string. */
+export function textToNative(text: string): string {
+  return isAscii(text) ? text : octetsToNative(utf8.encode(text))
+}
+
+/** The text whose UTF-8 form a native string holds, or `undefined` when it holds none. */
+export function nativeToText(text: string): string | undefined {
+  if (isAscii(text)) return text
+  try {
+    return utf8Strict.decode(nativeToOctets(text))
+  } catch {
+    // Not UTF-8, which is for the caller to judge: `undefined` says it.
+    return undefined
+  }
+}
+
+/** Whether every code unit is below U+0080. */
+export function isAscii(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 0x7f) return false
+  }
+  return true
+}
+
+/**
+ * Replaces each `%HH` by its octet, once. A malformed sequence stays as it is (PATH-3).
+ *
+ * @param text ASCII text, as a URL parser leaves it.
+ */
+export function percentDecode(text: string): string {
+  if (!text.includes('%')) return text
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
