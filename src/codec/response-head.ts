@@ -1,0 +1,149 @@
+/**
+ * The head of a response as uWSGI, gunicorn or a CGI program writes it → status and header fields.
+ *
+ * Nothing is repaired: a head that RFC 9112 does not allow is refused whole, since the lines a
+ * lenient reader skips are where responses get split (CVE-2023-27522).
+ *
+ * @see https://www.rfc-editor.org/rfc/rfc9112#section-4
+ * @see https://www.rfc-editor.org/rfc/rfc3875#section-6.3
+ * @module
+ */
+import { GatewayError } from '../core/errors.ts'
+import { HOP_BY_HOP } from '../core/header-field.ts'
+import type { HeaderField } from '../core/request-head.ts'
+
+/** How the end of a response body is found. */
+export type ResponseFraming =
+  | { readonly type: 'none' }
+  | { readonly type: 'length'; readonly length: number }
+  | { readonly type: 'chunked' }
+  | { readonly type: 'eof' }
+
+/** A response head, checked and cleaned of what concerns the connection to the backend only. */
+export interface ResponseHead {
+  /** 200 to 599, or 100 to 199 for an interim response. */
+  readonly status: number
+  /** Reason phrase, maybe empty, as a native string. */
+  readonly reason: string
+  /** In wire order, duplicates kept; names as the backend spelled them, values as native strings. */
+  readonly headers: readonly HeaderField[]
+  readonly framing: ResponseFraming
+}
+
+const STATUS_LINE = /^HTTP\/[0-9]+(?:\.[0-9]+)? +([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
+const STATUS_FIELD = /^([0-9]{3})(?:[ \t]+([\t\x20-\x7e\x80-\xff]*))?$/
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+
+/**
+ * Parses a response head.
+ *
+ * @param text Native string up to and including the empty line; lines end in CRLF or LF.
+ * @param method Of the request: an answer to HEAD has no body.
+ * @throws {GatewayError} `ERR_UPSTREAM_PROTOCOL`.
+ */
+export function parseResponseHead(text: string, method: string): ResponseHead {
+  const lines = text.split('\n')
+  // The empty line and what split() finds behind it.
+  lines.length -= 2
+  const first = withoutCr(lines[0] ?? '')
+  const hasStatusLine = first.startsWith('HTTP/')
+  const fields = lines.slice(hasStatusLine ? 1 : 0).map(parseField)
+  if (!hasStatusLine && fields.length === 0) throw protocolError('its head is empty')
+  const { status, reason } = hasStatusLine ? parseStatusLine(first) : cgiStatus(fields)
+  if (status < 100 || status > 599) throw protocolError(`its status is ${status}`)
+  const framing = responseFraming(status, method, fields)
+  return { status, reason, headers: endToEnd(fields, status), framing }
+}
+
+/** The error for bytes that are not a response. */
+export function protocolError(what: string, options?: ErrorOptions): GatewayError {
+  return new GatewayError(
+    'ERR_UPSTREAM_PROTOCOL',
+    `Cannot read the upstream's response: ${what}`,
+    options
+  )
+}
+
+function parseStatusLine(line: string): { status: number; reason: string } {
+  const match = STATUS_LINE.exec(line)
+  if (match === null) throw protocolError('its status line is malformed')
+  return { status: Number(match[1]), reason: match[2] ?? '' }
+}
+
+/** Without a status line: `Status`, else 302 for a `Location`, else 200, as nginx and RFC 3875 have it. */
+function cgiStatus(fields: readonly HeaderField[]): { status: number; reason: string } {
+  const value = single(fields, 'status')
+  if (value === undefined) {
+    const location = fields.some(([name]) => name.toLowerCase() === 'location')
+    return location ? { status: 302, reason: 'Found' } : { status: 200, reason: 'OK' }
+  }
+  const match = STATUS_FIELD.exec(value)
+  if (match === null) throw protocolError('its Status field is malformed')
+  return { status: Number(match[1]), reason: match[2] ?? '' }
+}
+
+function parseField(line: string): HeaderField {
+  const text = withoutCr(line)
+  const colon = text.indexOf(':')
+  const name = text.slice(0, Math.max(colon, 0))
+  // A folded line begins with a space, which no name does.
+  if (!NAME.test(name)) throw protocolError('a header line has no valid name')
+  const value = trimWhitespace(text.slice(colon + 1))
+  if (!VALUE.test(value)) throw protocolError(`header ${name} holds a control character`)
+  return [name, value]
+}
+
+/** Body length by RFC 9112 §6.3, with every ambiguity refused. */
+function responseFraming(
+  status: number,
+  method: string,
+  fields: readonly HeaderField[]
+): ResponseFraming {
+  const coding = single(fields, 'transfer-encoding')
+  const length = single(fields, 'content-length')
+  if (coding !== undefined && length !== undefined) {
+    throw protocolError('it has both Transfer-Encoding and Content-Length')
+  }
+  if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
+    throw protocolError('its Transfer-Encoding is not "chunked"')
+  }
+  if (length !== undefined && !(/^[0-9]+$/.test(length) && Number.isSafeInteger(Number(length)))) {
+    throw protocolError('its Content-Length is not one number in decimal digits')
+  }
+  if (method === 'HEAD' || hasNoBody(status)) return { type: 'none' }
+  if (coding !== undefined) return { type: 'chunked' }
+  return length === undefined ? { type: 'eof' } : { type: 'length', length: Number(length) }
+}
+
+function hasNoBody(status: number): boolean {
+  return status < 200 || status === 204 || status === 205 || status === 304
+}
+
+/** Leaves out `Status` and what is hop-by-hop; 204 and 205 lose a length that they must not have. */
+function endToEnd(fields: readonly HeaderField[], status: number): HeaderField[] {
+  const nominated = new Set<string>()
+  for (const [name, value] of fields) {
+    if (name.toLowerCase() !== 'connection') continue
+    for (const token of value.toLowerCase().split(',')) nominated.add(token.trim())
+  }
+  return fields.filter(([name]) => {
+    const lower = name.toLowerCase()
+    if (lower === 'content-length') return status !== 204 && status !== 205
+    return lower !== 'status' && !HOP_BY_HOP.has(lower) && !nominated.has(lower)
+  })
+}
+
+function single(fields: readonly HeaderField[], wanted: string): string | undefined {
+  const found = fields.filter(([name]) => name.toLowerCase() === wanted)
+  if (found.length > 1) throw protocolError(`it has more than one ${wanted} field`)
+  return found[0]?.[1]
+}
+
+function withoutCr(line: string): string {
+  return line.endsWith('\r') ? line.slice(0, -1) : line
+}
+
+function trimWhitespace(text: string): string {
+  return text.replace(/^[ \t]+/, '').replace(/[ \t]+$/, '')
+}

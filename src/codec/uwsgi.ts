@@ -1,0 +1,281 @@
+/**
+ * The uwsgi packet: what precedes the body on a connection to uWSGI.
+ *
+ * ```
+ * offset size  field
+ * 0      1     modifier1
+ * 1      2     datasize, little-endian: bytes of the vars block, body excluded
+ * 3      1     modifier2
+ * 4      N     vars block, repeated: u16le key length | key | u16le value length | value
+ * 4+N    …     body, exactly CONTENT_LENGTH bytes, unframed
+ * ```
+ *
+ * Every size is checked before a byte is written: a `datasize` that wraps makes the rest of the block
+ * the next packet (CVE-2020-11984), and in a packet a variable can be code (`UWSGI_FILE`).
+ *
+ * @see https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
+ * @module
+ */
+import { concat } from '../core/body-source.ts'
+import { badRequest, GatewayError } from '../core/errors.ts'
+import { octetsToNative, writeNative } from '../core/octets.ts'
+import type { Variable } from '../core/vars.ts'
+
+/** Size of the packet header, in bytes. */
+export const HEADER_SIZE = 4
+/** Largest vars block, key and value, in bytes: each length is an unsigned 16-bit field. */
+export const MAX_DATASIZE = 0xffff
+
+/** `modifier1` of the health check that the ping plugin answers. */
+export const MODIFIER1_PING = 100
+
+/** What an encoder adds to the variables. */
+export interface PacketOptions {
+  /**
+   * Packet type, 0 to 255: `0` is a WSGI request.
+   *
+   * @default 0
+   */
+  modifier1?: number | undefined
+  /**
+   * Packet flags, 0 to 255.
+   *
+   * @default 0
+   */
+  modifier2?: number | undefined
+  /**
+   * Variables of static configuration, written last. Only here may a name begin with `UWSGI_`: such
+   * variables load code, set the process environment and open files (UW-5).
+   *
+   * @default []
+   */
+  params?: readonly Variable[] | undefined
+  /**
+   * Most variables in the packet.
+   *
+   * @default Infinity
+   */
+  maxVars?: number | undefined
+}
+
+/** A packet, decoded. */
+export interface Packet {
+  readonly modifier1: number
+  readonly modifier2: number
+  /** In wire order; of two with one name, uWSGI's environ keeps the last. */
+  readonly vars: readonly Variable[]
+}
+
+/** Variables that hold a decoded path, where a line break is data (PATH-9). */
+const PATH_NAMES = new Set(['PATH_INFO', 'SCRIPT_NAME'])
+const LINE_BREAK_OR_NUL = /[\r\n\0]/
+
+/**
+ * Encodes variables as one uwsgi packet, body excluded.
+ *
+ * @param vars Name and value pairs, native strings.
+ * @param options Header bytes, and variables of static configuration.
+ * @returns `4 + datasize` bytes.
+ * @throws {GatewayError} `ERR_VARS_TOO_LARGE` when the block, a key or a value passes 65535 bytes, or
+ *   there are more than `maxVars`; `ERR_BAD_REQUEST` when a name or value cannot stand in a packet.
+ * @throws {RangeError} when a modifier is not a byte.
+ */
+export function encodePacket(
+  vars: Iterable<Variable>,
+  options: PacketOptions = {}
+): Uint8Array<ArrayBuffer> {
+  const { modifier1 = 0, modifier2 = 0, params = [], maxVars = Infinity } = options
+  checkModifier('modifier1', modifier1)
+  checkModifier('modifier2', modifier2)
+  const pairs: Variable[] = []
+  let datasize = 0
+  for (const pair of vars) {
+    refuseMagic(pair[0])
+    datasize += checkedSize(pair)
+    pairs.push(pair)
+  }
+  for (const pair of params) {
+    datasize += checkedSize(pair)
+    pairs.push(pair)
+  }
+  if (datasize > MAX_DATASIZE) throw tooLarge(`the vars block is ${datasize} bytes`, MAX_DATASIZE)
+  if (pairs.length > maxVars) throw tooLarge(`it has ${pairs.length} variables`, maxVars)
+  return writePacket(modifier1, modifier2, pairs, datasize)
+}
+
+function writePacket(
+  modifier1: number,
+  modifier2: number,
+  pairs: readonly Variable[],
+  datasize: number
+): Uint8Array<ArrayBuffer> {
+  const packet = new Uint8Array(HEADER_SIZE + datasize)
+  packet[0] = modifier1
+  packet[1] = datasize & 0xff
+  packet[2] = datasize >> 8
+  packet[3] = modifier2
+  let offset = HEADER_SIZE
+  for (const pair of pairs) {
+    for (const text of pair) {
+      packet[offset] = text.length & 0xff
+      packet[offset + 1] = text.length >> 8
+      writeNative(packet, offset + 2, text)
+      offset += 2 + text.length
+    }
+  }
+  return packet
+}
+
+function refuseMagic(name: string): void {
+  if (name.startsWith('UWSGI_')) {
+    throw badRequest(
+      `Cannot encode variable ${JSON.stringify(name)}: a UWSGI_ name may only come from static configuration`
+    )
+  }
+}
+
+/** The bytes a pair takes in the block; refuses what a packet cannot hold. */
+function checkedSize([name, value]: Variable): number {
+  if (name === '') throw badRequest('Cannot encode variable: its name is empty')
+  if (LINE_BREAK_OR_NUL.test(name)) {
+    throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: its name holds CR, LF or NUL`)
+  }
+  if (name.length > MAX_DATASIZE) throw tooLarge(`a name is ${name.length} bytes`, MAX_DATASIZE)
+  if (value.length > MAX_DATASIZE) {
+    throw tooLarge(`${name} is ${value.length} bytes`, MAX_DATASIZE)
+  }
+  if (LINE_BREAK_OR_NUL.test(value) && (!PATH_NAMES.has(name) || value.includes('\0'))) {
+    // uWSGI echoes SERVER_PROTOCOL into its status line, so a line break would split the answer (UW-7).
+    throw badRequest(`Cannot encode variable ${name}: its value holds CR, LF or NUL`)
+  }
+  refuseWide(name, name)
+  refuseWide(name, value)
+  return 4 + name.length + value.length
+}
+
+function refuseWide(name: string, text: string): void {
+  if (/[^\0-\xff]/.test(text)) {
+    throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`)
+  }
+}
+
+function checkModifier(name: string, value: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > 0xff) {
+    throw new RangeError(`Cannot use ${name} ${value}: wanted a byte, 0 to 255`)
+  }
+}
+
+function tooLarge(what: string, most: number): GatewayError {
+  return new GatewayError(
+    'ERR_VARS_TOO_LARGE',
+    `Cannot encode uwsgi packet: ${what}, limit is ${most}`
+  )
+}
+
+/** Limits of a {@link PacketDecoder}. */
+export interface PacketDecoderOptions {
+  /**
+   * Largest vars block, in bytes.
+   *
+   * @default 65535
+   */
+  maxDatasize?: number | undefined
+  /**
+   * Most variables in the block.
+   *
+   * @default 1000 (gunicorn's)
+   */
+  maxVars?: number | undefined
+}
+
+/** Decodes one uwsgi packet from bytes in any segmentation. */
+export class PacketDecoder {
+  readonly #maxDatasize: number
+  readonly #maxVars: number
+  #chunks: Uint8Array[] = []
+  #size = 0
+
+  constructor(options: PacketDecoderOptions = {}) {
+    this.#maxDatasize = options.maxDatasize ?? MAX_DATASIZE
+    this.#maxVars = options.maxVars ?? 1000
+  }
+
+  /** Takes the next bytes of the connection, in order. They are kept, not copied. */
+  push(bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    this.#chunks.push(bytes)
+    this.#size += bytes.length
+  }
+
+  /**
+   * The packet, once all of it has arrived; {@link rest} then holds what followed it.
+   *
+   * @returns `undefined` while bytes are missing.
+   * @throws {GatewayError} `ERR_BAD_REQUEST` when the bytes are not a packet, `ERR_VARS_TOO_LARGE` when it
+   *   is over a limit.
+   */
+  decode(): Packet | undefined {
+    if (this.#size < HEADER_SIZE) return undefined
+    const head = this.#head()
+    const [modifier1 = 0, low = 0, high = 0, modifier2 = 0] = head
+    const datasize = low | (high << 8)
+    if (datasize > this.#maxDatasize) {
+      throw tooLargeToRead(`the vars block is ${datasize} bytes`, this.#maxDatasize)
+    }
+    if (this.#size < HEADER_SIZE + datasize) return undefined
+    const bytes = this.#join()
+    const end = HEADER_SIZE + datasize
+    const vars = decodeVars(bytes.subarray(HEADER_SIZE, end), this.#maxVars)
+    this.#chunks = []
+    this.#size = 0
+    this.push(bytes.subarray(end))
+    return { modifier1, modifier2, vars }
+  }
+
+  /** The bytes behind the packet, where the body begins. */
+  rest(): Uint8Array {
+    return this.#join()
+  }
+
+  /** The first four bytes, which may stand in several chunks. */
+  #head(): Uint8Array {
+    const [first] = this.#chunks
+    return first !== undefined && first.length >= HEADER_SIZE ? first : this.#join()
+  }
+
+  #join(): Uint8Array {
+    const joined = concat(this.#chunks, this.#size)
+    this.#chunks = joined.length > 0 ? [joined] : []
+    return joined
+  }
+}
+
+function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
+  const vars: Variable[] = []
+  let offset = 0
+  function takeString(): string {
+    const start = offset + 2
+    const low = block[offset]
+    const high = block[offset + 1]
+    const end = start + ((low ?? 0) | ((high ?? 0) << 8))
+    if (high === undefined || end > block.length) {
+      throw badRequest('Cannot decode uwsgi packet: a length runs past the end of the vars block')
+    }
+    offset = end
+    return octetsToNative(block, start, end)
+  }
+  while (offset < block.length) {
+    if (vars.length === maxVars) throw tooLargeToRead(`over ${maxVars} variables`, maxVars)
+    const name = takeString()
+    if (name === '') throw badRequest('Cannot decode uwsgi packet: the name of a variable is empty')
+    vars.push([name, takeString()])
+  }
+  return vars
+}
+
+function tooLargeToRead(what: string, most: number): GatewayError {
+  return new GatewayError(
+    'ERR_VARS_TOO_LARGE',
+    `Cannot decode uwsgi packet: ${what}, limit is ${most}`
+  )
+}
