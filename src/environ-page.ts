@@ -43,8 +43,8 @@ const KEY_NOTES: ReadonlyMap<string, string> = new Map([
   ['REQUEST_METHOD', 'what to do'],
   ['SCRIPT_NAME', 'path of the application'],
   ['PATH_INFO', 'path inside it, decoded'],
-  ['QUERY_STRING', 'after “?”, not decoded'],
-  ['REQUEST_URI', 'path and query, not decoded'],
+  ['QUERY_STRING', 'after “?”, encoded'],
+  ['REQUEST_URI', 'path and query, encoded'],
   ['RAW_URI', 'target, as received'],
   ['CONTENT_TYPE', 'kind of body'],
   ['CONTENT_LENGTH', 'bytes of body'],
@@ -116,8 +116,7 @@ export function renderEnvironHtml(page: EnvironPage): string {
 <header>
 <p class="brand">edge-wsgi</p>
 <h1><code><span class="method">${summaryHtml(method)}</span> <bdi><span class="script">${summaryHtml(script)}</span><span class="path">${summaryHtml(path)}</span><span class="query">${summaryHtml(query)}</span></bdi></code> became this environ</h1>
-<p>No backend is set yet: this is what a WSGI application would have received.</p>
-${routeHtml(page.route ?? [])}
+<p>No backend is set yet: this is what a WSGI application would have received.</p>${routeHtml(page.route ?? [])}
 </header>
 <main>
 ${overviewHtml(page)}
@@ -353,6 +352,7 @@ function groupHtml(name: GroupName, entries: Entry[], page: EnvironPage): string
   return `<section aria-labelledby="${name}">
 <table role="table">
 <caption>${heading}<p class="about">${about}</p></caption>
+<colgroup>${'<col>'.repeat(columns.length)}</colgroup>
 <thead role="rowgroup"><tr role="row">${columns.join('')}</tr></thead>
 <tbody role="rowgroup">
 ${rows.join('\n')}
@@ -368,7 +368,7 @@ function withPort(name: string, port: string): string {
 function routeHtml(route: readonly string[]): string {
   if (route.length === 0) return ''
   const hops = route.map((hop) => `<li>${textHtml(hop)}</li>`)
-  return `<ol class="route" aria-label="Route of the request">${hops.join('')}</ol>`
+  return `\n<ol class="route" aria-label="Route of the request">${hops.join('')}</ol>`
 }
 
 function overviewHtml(page: EnvironPage): string {
@@ -404,7 +404,7 @@ function overviewHtml(page: EnvironPage): string {
 const NEXT_HTML = `<section class="next" aria-labelledby="next">
 <h2 id="next">What next?</h2>
 <p>Let your uWSGI listen with <code>--socket 127.0.0.1:3031</code>, set
-<code>UPSTREAM=uwsgi://127.0.0.1:3031</code> here, and every request is bridged to it.</p>
+<code>UPSTREAM=uwsgi://127.0.0.1:3031</code> here, and every request goes there.</p>
 <p>Programs get this environ as JSON when they send <code>Accept: application/json</code>.</p>
 </section>`
 
@@ -430,10 +430,12 @@ body {
 code { font: .875em ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 small { font-size: .75rem; color: var(--muted); }
 em, s { color: var(--muted); }
+em { font-size: 1rem; }
 s { text-decoration: none; }
 i { font-style: normal; color: var(--red); background: var(--red-tint); border-radius: 3px; }
 h1 { margin: .5rem 0; font-size: clamp(1.375rem, 4.5vw, 2rem); font-weight: 400; line-height: 1.3; }
-h1, p { text-wrap: balance; }
+h1 { text-wrap: balance; }
+p { text-wrap: pretty; }
 h1 code { font-size: .92em; font-weight: 600; }
 h2 { font-size: 1.125rem; line-height: 1.5; }
 section { margin-top: 1.5rem; }
@@ -459,23 +461,26 @@ table { width: 100%; table-layout: fixed; border-spacing: 0; }
 caption { padding: 1rem 0 .625rem; text-align: left; }
 thead { position: absolute; clip-path: inset(50%); }
 th, td { padding: .5rem 1.25rem; text-align: left; vertical-align: baseline; font-weight: 400; }
-tbody th { width: 19rem; }
+col:first-child { width: 19rem; }
 tr + tr > * { border-top: 1px solid var(--line); }
 td code { white-space: pre-wrap; }
-td.note { width: 15rem; font-size: .875rem; text-align: right; color: var(--muted); }
+col:nth-child(3) { width: 15rem; }
+.note { font-size: .875rem; text-align: right; color: var(--muted); }
 .utf8 { display: inline-block; padding: 0 .375rem; border-radius: 3px; background: var(--green-tint); }
-.long { max-height: 12rem; overflow: auto; }
+.long { max-height: 12rem; padding: .375rem; overflow: auto; border: 1px solid var(--line); border-radius: 3px; }
 footer { margin-top: 2rem; font-size: .875rem; }
 @media (max-width: 44rem) {
   body { padding: 1.25rem 1rem 2rem; }
-  table, caption, tbody, tbody th, td { display: block; width: auto; }
+  dl, .next { padding: .875rem 1rem; }
+  table, caption, tbody, th, td { display: block; }
+  colgroup { display: none; }
   table { border: 0; background: none; }
   tbody { border: 1px solid var(--line); border-radius: .625rem; background: var(--card); }
-  tr { display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; padding: .5rem 1rem; }
+  tr { display: flex; flex-wrap: wrap; justify-content: space-between; align-items: baseline; }
+  tr { gap: 0 1rem; padding: .5rem 1rem; }
   tr + tr { border-top: 1px solid var(--line); }
   tr > *, tr + tr > * { padding: 0; border: 0; }
   tbody th { color: var(--muted); }
-  td.note { width: auto; }
-  td:not(.note) { order: 1; width: 100%; }
+  tr > td:not(.note) { order: 1; width: 100%; }
 }
 `

@@ -55,7 +55,8 @@ export class ChunkedDecoder {
   #takeLine(bytes: Uint8Array, offset: number): number {
     const newline = bytes.indexOf(0x0a, offset)
     const end = newline < 0 ? bytes.length : newline + 1
-    if (this.#line.length + end - offset > MAX_LINE_BYTES) throw protocolError('a chunk line is too long')
+    if (this.#line.length + end - offset > MAX_LINE_BYTES)
+      throw protocolError('a chunk line is too long')
     this.#line += String.fromCharCode(...bytes.subarray(offset, end))
     if (newline >= 0) {
       // A bare LF would let two readers disagree on where a line ends.

@@ -105,7 +105,10 @@ export class ResponseDecoder {
     this.#guard(() => {
       if (this.#state === 'end') return
       if (!this.#received) {
-        throw new GatewayError('ERR_UPSTREAM_EMPTY', 'The upstream closed the connection without an answer')
+        throw new GatewayError(
+          'ERR_UPSTREAM_EMPTY',
+          'The upstream closed the connection without an answer'
+        )
       }
       if (this.#state === 'body' && this.#framing.type === 'eof') this.#finish()
       else throw this.#truncated()
@@ -185,7 +188,8 @@ export class ResponseDecoder {
     this.#events.push({ type: 'head', ...head })
     if (framing.type === 'length') this.#left = framing.length
     if (framing.type === 'chunked') this.#chunked = new ChunkedDecoder()
-    if (framing.type === 'none' || (framing.type === 'length' && framing.length === 0)) this.#finish()
+    if (framing.type === 'none' || (framing.type === 'length' && framing.length === 0))
+      this.#finish()
   }
 
   #takeBody(bytes: Uint8Array): void {

@@ -56,6 +56,12 @@ export interface PacketOptions {
    * @default Infinity
    */
   maxVars?: number | undefined
+  /**
+   * Largest vars block, in bytes.
+   *
+   * @default 65535
+   */
+  maxDatasize?: number | undefined
 }
 
 /** A packet, decoded. */
@@ -84,7 +90,8 @@ export function encodePacket(
   vars: Iterable<Variable>,
   options: PacketOptions = {}
 ): Uint8Array<ArrayBuffer> {
-  const { modifier1 = 0, modifier2 = 0, params = [], maxVars = Infinity } = options
+  const { modifier1 = 0, modifier2 = 0, params = [] } = options
+  const { maxVars = Infinity, maxDatasize = MAX_DATASIZE } = options
   checkModifier('modifier1', modifier1)
   checkModifier('modifier2', modifier2)
   const pairs: Variable[] = []
@@ -98,7 +105,8 @@ export function encodePacket(
     datasize += checkedSize(pair)
     pairs.push(pair)
   }
-  if (datasize > MAX_DATASIZE) throw tooLarge(`the vars block is ${datasize} bytes`, MAX_DATASIZE)
+  const most = Math.min(maxDatasize, MAX_DATASIZE)
+  if (datasize > most) throw tooLarge(`the vars block is ${datasize} bytes`, most)
   if (pairs.length > maxVars) throw tooLarge(`it has ${pairs.length} variables`, maxVars)
   return writePacket(modifier1, modifier2, pairs, datasize)
 }
@@ -155,7 +163,9 @@ function checkedSize([name, value]: Variable): number {
 
 function refuseWide(name: string, text: string): void {
   if (/[^\0-\xff]/.test(text)) {
-    throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`)
+    throw badRequest(
+      `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`
+    )
   }
 }
 

@@ -13,7 +13,7 @@ import { GatewayError } from './errors.ts'
 export interface BodySource {
   /** The next chunk, never empty; `undefined` at the end. Rejects when the body cannot be completed. */
   read(): Promise<Uint8Array | undefined>
-  /** Gives up on the rest. Called at most once, and not after the end; never rejects. */
+  /** Gives up on the rest. Idempotent; never rejects; nothing happens after the end. */
   cancel(reason: unknown): Promise<void>
 }
 

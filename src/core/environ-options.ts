@@ -147,7 +147,9 @@ const SERVER_NAME = /^[A-Za-z0-9\-._~:[\]]+$/
 export function resolveEnvironOptions(options: EnvironOptions = {}): ResolvedEnvironOptions {
   const { serverName, serverPort } = options
   if (serverName !== undefined && !SERVER_NAME.test(serverName)) {
-    throw new TypeError(`Cannot use serverName ${JSON.stringify(serverName)}: wanted a host name or address`)
+    throw new TypeError(
+      `Cannot use serverName ${JSON.stringify(serverName)}: wanted a host name or address`
+    )
   }
   return {
     mount: normalizeMount(textToNative(options.mount ?? '')),
@@ -191,7 +193,9 @@ export function resolveEnvironOptions(options: EnvironOptions = {}): ResolvedEnv
  */
 export function integer(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value
-  throw new RangeError(`Cannot use ${name} ${value}: wanted a whole number from ${least} to ${most}`)
+  throw new RangeError(
+    `Cannot use ${name} ${value}: wanted a whole number from ${least} to ${most}`
+  )
 }
 
 /**
@@ -201,7 +205,9 @@ export function integer(name: string, value: number, least: number, most: number
  */
 export function limit(name: string, value: number): number {
   if (value === Infinity || (Number.isSafeInteger(value) && value >= 0)) return value
-  throw new RangeError(`Cannot use ${name} ${value}: wanted a whole number, or Infinity for no limit`)
+  throw new RangeError(
+    `Cannot use ${name} ${value}: wanted a whole number, or Infinity for no limit`
+  )
 }
 
 /**

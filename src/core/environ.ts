@@ -4,7 +4,14 @@
  * @see https://peps.python.org/pep-3333/#environ-variables
  * @module
  */
-import { atMost, type BodySource, bytesSource, collect, exactly, streamSource } from './body-source.ts'
+import {
+  atMost,
+  type BodySource,
+  bytesSource,
+  collect,
+  exactly,
+  streamSource,
+} from './body-source.ts'
 import {
   type EnvironOptions,
   type ResolvedEnvironOptions,

@@ -49,7 +49,9 @@ export function compileTrust(proxies: readonly string[]): TrustCheck {
     if (addr === 'unix:') return trustsUnix
     if (ranges.length === 0 || !isAddress(addr)) return false
     const parsed = ipaddr.process(addr)
-    return ranges.some(([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits))
+    return ranges.some(
+      ([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits)
+    )
   }
 }
 
@@ -146,7 +148,8 @@ export function parseForwarded(value: string): Map<string, string>[] {
   FORWARDED_PAIR.lastIndex = 0
   while (FORWARDED_PAIR.lastIndex < value.length) {
     const match = FORWARDED_PAIR.exec(value)
-    if (match === null) throw badRequest('Cannot read Forwarded header: wanted the form of RFC 7239 §4')
+    if (match === null)
+      throw badRequest('Cannot read Forwarded header: wanted the form of RFC 7239 §4')
     const [, name = '', quoted, token, separator] = match
     element.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, '$1') ?? token ?? '')
     if (separator !== ';') {
@@ -210,7 +213,9 @@ function settleScheme(
     (word) => word !== undefined
   )
   if (new Set(said).size > 1) {
-    throw badRequest('Cannot tell the scheme: the forwarding headers of the proxy contradict each other')
+    throw badRequest(
+      'Cannot tell the scheme: the forwarding headers of the proxy contradict each other'
+    )
   }
   // uWSGI reads these two and takes the words as they are: leave it only what was understood.
   fields.delete('x-forwarded-ssl')

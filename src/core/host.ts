@@ -23,7 +23,9 @@ export function canonicalHost(value: string, protocol: string): string {
     if (url !== null && url.host !== '') return url.host
   }
   // The value is a client's and stays out of the message (it may reach a log unescaped).
-  throw badRequest(`Cannot use Host of ${value.length} bytes: wanted a host name or address, and at most a port`)
+  throw badRequest(
+    `Cannot use Host of ${value.length} bytes: wanted a host name or address, and at most a port`
+  )
 }
 
 /**

@@ -91,5 +91,7 @@ export function isAscii(text: string): boolean {
  */
 export function percentDecode(text: string): string {
   if (!text.includes('%')) return text
-  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16))
+  )
 }

@@ -108,7 +108,10 @@ export function splitMount(
 ): { readonly scriptName: string; readonly pathInfo: string } {
   const inside = path === mount || (path.startsWith(mount) && path[mount.length] === '/')
   if (mount !== '' && !inside) {
-    throw new GatewayError('ERR_MOUNT_MISMATCH', `Cannot route path: it is not under mount "${mount}"`)
+    throw new GatewayError(
+      'ERR_MOUNT_MISMATCH',
+      `Cannot route path: it is not under mount "${mount}"`
+    )
   }
   return { scriptName: mount, pathInfo: path.slice(mount.length) }
 }

@@ -115,7 +115,9 @@ export function requestHead(request: Request, meta: RequestMeta = {}): RequestHe
 /** Checks the method: a token (RFC 9110 §9.1), and none that a gateway must not forward. */
 export function checkMethod(method: string): void {
   if (!METHOD.test(method)) {
-    throw badRequest(`Cannot forward method ${JSON.stringify(method)}: wanted a token of RFC 9110 §5.6.2`)
+    throw badRequest(
+      `Cannot forward method ${JSON.stringify(method)}: wanted a token of RFC 9110 §5.6.2`
+    )
   }
   if (REFUSED_METHODS.has(method)) {
     throw new GatewayError(

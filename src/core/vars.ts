@@ -172,7 +172,8 @@ function rawPathAndQuery(
   const { host, protocol } = head.url
   // Where the lines are the wire's own, a URL for another host was built wrongly: `//evil.com/p`
   // resolved against a base is such a one (PATH-11).
-  const authority = target.type === 'absolute' ? target.authority : head.raw ? fields.get('host') : undefined
+  const authority =
+    target.type === 'absolute' ? target.authority : head.raw ? fields.get('host') : undefined
   if (authority !== undefined && canonicalHost(authority, protocol) !== host) {
     throw badRequest('Cannot forward request: its URL names another host than its head does')
   }

@@ -1,0 +1,187 @@
+/**
+ * The bridge: requests in, uwsgi packets out, what nginx's `uwsgi_pass` is.
+ *
+ * @module
+ */
+import { type BodySource, streamSource } from '../core/body-source.ts'
+import { GatewayError } from '../core/errors.ts'
+import {
+  errorResponse,
+  type GatewayResponse,
+  type ResponseForm,
+  toResponse,
+} from '../core/gateway-response.ts'
+import { type RequestHead, requestHead, type RequestMeta } from '../core/request-head.ts'
+import { type Address, formatAddress, parseAddress } from './address.ts'
+import {
+  type BridgeOptions,
+  type ResolvedBridgeOptions,
+  resolveBridgeOptions,
+} from './bridge-options.ts'
+import type { Connect, Connection } from './connection.ts'
+import { toExchangeRequest } from './exchange-request.ts'
+import { exchange } from './exchange.ts'
+import { openConnection } from './open-connection.ts'
+import { ping } from './ping.ts'
+
+/** A gateway to one backend. It has `fetch`, so it is a Worker, and a handler for Deno and Hono. */
+export interface Bridge {
+  /**
+   * Answers a request with what the backend answers. Never rejects: errors become pages.
+   *
+   * @param env What the runtime hands its handlers besides the request.
+   */
+  fetch(this: void, request: Request, env?: unknown, ctx?: unknown): Promise<Response>
+  /**
+   * The same below Fetch, for a target that has the parts of a request and needs no `Request`.
+   *
+   * @param body The client's bytes, unless there are none.
+   * @param signal Aborted when the client goes away.
+   */
+  handle(
+    this: void,
+    head: RequestHead,
+    body: BodySource | undefined,
+    signal?: AbortSignal
+  ): Promise<GatewayResponse>
+  /**
+   * Asks uWSGI whether a worker is free (`modifier1` 100, which its built-in ping plugin answers).
+   *
+   * @throws {GatewayError} when it does not answer as it should.
+   */
+  ping(this: void, env?: unknown): Promise<void>
+  /** Answers 503 from now on; resolves when the requests under way have ended. */
+  close(this: void): Promise<void>
+}
+
+/** What a target supplies. */
+export interface BridgeRuntime extends ResponseForm {
+  /**
+   * Opens connections.
+   *
+   * @param env As given to `fetch`: on Workers, a binding may stand in it.
+   */
+  readonly connect: (env: unknown) => Connect
+  /** What the runtime knows of a request besides. */
+  readonly requestMeta: (request: Request, env: unknown) => RequestMeta
+}
+
+/** Controls for the web server in front, never for a client; nginx hides the same five. */
+const HIDDEN_HEADERS = new Set([
+  'x-accel-buffering',
+  'x-accel-charset',
+  'x-accel-expires',
+  'x-accel-limit-rate',
+  'x-accel-redirect',
+])
+
+/**
+ * Creates a bridge on a runtime; each target exports it as `createBridge`.
+ *
+ * @param address Where the backend listens, as {@link parseAddress} reads it.
+ * @throws {TypeError | RangeError} when the address or an option is wrong.
+ */
+export function createBridgeOn(
+  runtime: BridgeRuntime,
+  address: string,
+  options: BridgeOptions = {}
+): Bridge {
+  const bridge = new UwsgiBridge(runtime, parseAddress(address), options)
+  return {
+    fetch: (request, env) => bridge.fetch(request, env),
+    handle: (head, body, signal) => bridge.answer(head, body, signal, undefined),
+    ping: (env) => bridge.ping(env),
+    close: () => bridge.close(),
+  }
+}
+
+class UwsgiBridge {
+  readonly #runtime: BridgeRuntime
+  readonly #address: Address
+  readonly #options: ResolvedBridgeOptions
+  #closed = false
+  #underWay = 0
+  #onIdle: () => void = () => {}
+
+  constructor(runtime: BridgeRuntime, address: Address, options: BridgeOptions) {
+    this.#runtime = runtime
+    this.#address = address
+    this.#options = resolveBridgeOptions({ headerEncoding: runtime.headerEncoding, ...options })
+  }
+
+  async fetch(request: Request, env: unknown): Promise<Response> {
+    const head = requestHead(request, this.#runtime.requestMeta(request, env))
+    const body = request.body === null ? undefined : streamSource(request.body)
+    return toResponse(await this.answer(head, body, request.signal, env), this.#runtime)
+  }
+
+  async answer(
+    head: RequestHead,
+    body: BodySource | undefined,
+    signal: AbortSignal | undefined,
+    env: unknown
+  ): Promise<GatewayResponse> {
+    this.#underWay++
+    try {
+      if (this.#closed) throw new GatewayError('ERR_CLOSED', 'The bridge is closed')
+      const request = await toExchangeRequest(head, body, this.#options)
+      const connection = await this.#open(env, signal)
+      return this.#toClient(await exchange(connection, request, this.#options, signal), head)
+    } catch (error) {
+      await body?.cancel(error)
+      this.#end(head, error)
+      return errorResponse(error)
+    }
+  }
+
+  async ping(env: unknown): Promise<void> {
+    await ping(await this.#open(env), this.#options.readTimeout)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve))
+  }
+
+  async #open(env: unknown, signal?: AbortSignal): Promise<Connection> {
+    const connect = this.#runtime.connect(env)
+    return await openConnection(connect, this.#address, this.#options.connectTimeout, signal)
+  }
+
+  /** Hides what is for the gateway, and watches the body for its end. */
+  #toClient(response: GatewayResponse, head: RequestHead): GatewayResponse {
+    const headers = response.headers.filter(([name]) => !HIDDEN_HEADERS.has(name.toLowerCase()))
+    const { body } = response
+    if (body === undefined) {
+      this.#end(head)
+      return { ...response, headers }
+    }
+    const read = async (): Promise<Uint8Array | undefined> => {
+      try {
+        const chunk = await body.read()
+        if (chunk === undefined) this.#end(head)
+        return chunk
+      } catch (error) {
+        this.#end(head, error)
+        throw error
+      }
+    }
+    const cancel = async (reason: unknown): Promise<void> => {
+      this.#end(head)
+      await body.cancel(reason)
+    }
+    return { ...response, headers, body: { read, cancel } }
+  }
+
+  /** One request has ended, well or not. */
+  #end(head: RequestHead, error?: unknown): void {
+    this.#underWay--
+    if (this.#underWay === 0) this.#onIdle()
+    if (error === undefined || (error instanceof GatewayError && error.status < 400)) return
+    this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {
+      method: head.method,
+      path: head.rawTarget ?? head.url.pathname,
+      upstream: formatAddress(this.#address),
+    })
+  }
+}

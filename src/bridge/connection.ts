@@ -1,0 +1,25 @@
+/**
+ * The one thing a runtime must supply: a way to open a byte stream.
+ *
+ * @module
+ */
+import type { Address } from './address.ts'
+
+/** An open byte stream in both directions. */
+export interface Connection {
+  /**
+   * The next bytes, `undefined` once the peer has closed its side. Rejects when the connection broke.
+   * A read that waits when {@link close} is called settles, one way or the other.
+   */
+  read(): Promise<Uint8Array | undefined>
+  /** Resolves when the runtime is ready for more. A failed write must not keep `read()` from going on. */
+  write(bytes: Uint8Array): Promise<void>
+  /** Drops both directions at once. Idempotent; never throws. */
+  close(): void
+}
+
+/**
+ * Opens a connection; rejects when the backend cannot be reached. Once `signal` is aborted it must
+ * not leave a connection open.
+ */
+export type Connect = (address: Address, signal: AbortSignal) => Promise<Connection>

@@ -1,0 +1,256 @@
+/**
+ * One request and its response over one connection.
+ *
+ * Reading and writing run side by side: a backend may answer before it has read the body and then
+ * reset, and its answer counts (decision 2 of the design; nginx races here, Apache answers 503). The
+ * connection is closed at the end, as uWSGI does itself.
+ *
+ * @module
+ */
+import { ResponseDecoder, type ResponseEvent } from '../codec/response-decoder.ts'
+import type { BodySource } from '../core/body-source.ts'
+import { GatewayError } from '../core/errors.ts'
+import type { GatewayResponse } from '../core/gateway-response.ts'
+import type { Connection } from './connection.ts'
+import { Deadline } from './deadline.ts'
+
+/** What is sent. */
+export interface ExchangeRequest {
+  readonly method: string
+  /** An encoded uwsgi packet. */
+  readonly packet: Uint8Array
+  /** Yields exactly the bytes that the packet's CONTENT_LENGTH announces, or fails. */
+  readonly body: BodySource | undefined
+}
+
+/** Limits of an exchange; milliseconds and bytes. */
+export interface ExchangeLimits {
+  readonly sendTimeout: number
+  readonly readTimeout: number
+  readonly clientBodyTimeout: number
+  readonly bufferSize: number
+}
+
+/** uWSGI's default `--buffer-size`: it drops a larger vars block without an answer. */
+const UWSGI_BUFFER_SIZE = 4096
+
+/**
+ * Sends a request and reads the head of its response; the body is read by whoever holds the result.
+ *
+ * @param connection Closed when the response is complete, failed or cancelled.
+ * @param signal Aborted when the client goes away.
+ * @throws {GatewayError} from here until the head, from `body.read()` afterwards.
+ */
+export async function exchange(
+  connection: Connection,
+  request: ExchangeRequest,
+  limits: ExchangeLimits,
+  signal: AbortSignal | undefined
+): Promise<GatewayResponse> {
+  return await new Exchange(connection, request, limits, signal).start()
+}
+
+class Exchange {
+  readonly #connection: Connection
+  readonly #request: ExchangeRequest
+  readonly #decoder: ResponseDecoder
+  readonly #signal: AbortSignal | undefined
+  readonly #sendDeadline: Deadline
+  readonly #readDeadline: Deadline
+  readonly #clientDeadline: Deadline
+  /** Why the exchange failed; the first reason counts. */
+  #failure: GatewayError | undefined
+  #over = false
+  /** Whether no more of the request is to be sent: the backend has it all, or wants no more. */
+  #sent = false
+  #reading = false
+  #headSeen = false
+
+  constructor(
+    connection: Connection,
+    request: ExchangeRequest,
+    limits: ExchangeLimits,
+    signal: AbortSignal | undefined
+  ) {
+    this.#connection = connection
+    this.#request = request
+    this.#signal = signal
+    this.#decoder = new ResponseDecoder({ method: request.method, maxHeadBytes: limits.bufferSize })
+    this.#sendDeadline = this.#deadline(
+      'ERR_SEND_TIMEOUT',
+      limits.sendTimeout,
+      'The upstream took no data for'
+    )
+    this.#readDeadline = this.#deadline(
+      'ERR_READ_TIMEOUT',
+      limits.readTimeout,
+      'The upstream sent nothing for'
+    )
+    this.#clientDeadline = this.#deadline(
+      'ERR_CLIENT_TIMEOUT',
+      limits.clientBodyTimeout,
+      'The client sent no body for'
+    )
+  }
+
+  async start(): Promise<GatewayResponse> {
+    if (this.#signal?.aborted) this.#onAbort()
+    this.#signal?.addEventListener('abort', this.#onAbort)
+    void this.#send()
+    const head = await this.#receive()
+    if (head.type !== 'head') throw new TypeError(`Cannot begin a response with ${head.type}`)
+    this.#headSeen = true
+    const { status, reason, headers, framing } = head
+    if (framing.type === 'none') return { status, reason, headers }
+    const body: BodySource = {
+      read: () => this.#readBody(),
+      cancel: async () => this.#onAbort(),
+    }
+    return { status, reason, headers, body }
+  }
+
+  readonly #onAbort = (): void => {
+    this.#fail(new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection'))
+  }
+
+  /** Writes packet and body. Never rejects: what goes wrong decides the exchange, or does not matter. */
+  async #send(): Promise<void> {
+    try {
+      await this.#write(this.#request.packet)
+      for (let chunk = await this.#readRequest(); chunk; chunk = await this.#readRequest()) {
+        await this.#write(chunk)
+      }
+    } catch (error) {
+      this.#fail(toClientError(error))
+    }
+    this.#sent = true
+    // Until now the backend was waiting for us; from here on we wait for it.
+    if (this.#reading && !this.#over) this.#readDeadline.start()
+  }
+
+  async #readRequest(): Promise<Uint8Array | undefined> {
+    const { body } = this.#request
+    if (body === undefined || this.#sent) return undefined
+    this.#clientDeadline.start()
+    const chunk = await body.read()
+    this.#clientDeadline.pause()
+    return this.#sent ? undefined : chunk
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#sendDeadline.start()
+    try {
+      await this.#connection.write(bytes)
+    } catch {
+      // The backend wants no more of the request. Its answer, complete or not, tells why.
+      this.#cancelRequest(undefined)
+    }
+    this.#sendDeadline.pause()
+  }
+
+  /** The next event; the exchange is over when the decoder says so. */
+  async #receive(): Promise<ResponseEvent> {
+    try {
+      for (;;) {
+        const event = this.#decoder.next()
+        if (event !== undefined) return event
+        if (this.#decoder.complete) return { type: 'end' }
+        const bytes = await this.#readConnection()
+        // A connection closed by us may read as closed by the backend.
+        if (this.#failure !== undefined) throw this.#failure
+        if (bytes === undefined) this.#decoder.pushEnd()
+        else this.#decoder.push(bytes)
+        if (this.#decoder.complete) this.#finish()
+      }
+    } catch (error) {
+      throw this.#fail(this.#explain(error))
+    }
+  }
+
+  async #readConnection(): Promise<Uint8Array | undefined> {
+    this.#reading = true
+    if (this.#sent || this.#headSeen) this.#readDeadline.start()
+    try {
+      return await this.#connection.read()
+    } finally {
+      this.#reading = false
+      this.#readDeadline.pause()
+    }
+  }
+
+  async #readBody(): Promise<Uint8Array | undefined> {
+    const event = await this.#receive()
+    return event.type === 'body' ? event.data : undefined
+  }
+
+  /** Turns what stopped the reading into the error that says what happened. */
+  #explain(error: unknown): GatewayError {
+    if (this.#failure !== undefined) return this.#failure
+    if (error instanceof GatewayError && error.code !== 'ERR_UPSTREAM_EMPTY') return error
+    if (this.#decoder.received) {
+      return new GatewayError(
+        'ERR_UPSTREAM_TRUNCATED',
+        'The upstream reset the connection inside its response',
+        {
+          cause: error,
+        }
+      )
+    }
+    const datasize = this.#request.packet.length - 4
+    const hint =
+      datasize > UWSGI_BUFFER_SIZE
+        ? `: the vars block is ${datasize} bytes, and uWSGI drops one over its --buffer-size (default ${UWSGI_BUFFER_SIZE})`
+        : ''
+    return new GatewayError(
+      'ERR_UPSTREAM_EMPTY',
+      `The upstream closed the connection without an answer${hint}`,
+      {
+        cause: error,
+      }
+    )
+  }
+
+  /** Ends the exchange with an error, unless it is over. */
+  #fail(error: GatewayError): GatewayError {
+    if (!this.#over) {
+      this.#failure = error
+      this.#finish()
+    }
+    return this.#failure ?? error
+  }
+
+  #finish(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    for (const deadline of [this.#sendDeadline, this.#readDeadline, this.#clientDeadline])
+      deadline.stop()
+    this.#connection.close()
+    this.#cancelRequest(this.#failure)
+  }
+
+  /** Sends no more of the request. */
+  #cancelRequest(reason: unknown): void {
+    if (this.#sent) return
+    this.#sent = true
+    void this.#request.body?.cancel(reason)
+  }
+
+  #deadline(
+    code: 'ERR_SEND_TIMEOUT' | 'ERR_READ_TIMEOUT' | 'ERR_CLIENT_TIMEOUT',
+    timeoutMs: number,
+    what: string
+  ): Deadline {
+    return new Deadline(timeoutMs, () =>
+      this.#fail(new GatewayError(code, `${what} ${timeoutMs} ms`))
+    )
+  }
+}
+
+/** A request body that fails without a word of its own failed because its sender is gone. */
+function toClientError(error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error
+  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection inside its body', {
+    cause: error,
+  })
+}

@@ -1,0 +1,89 @@
+/**
+ * A response on its way to the client, before any runtime's form of it.
+ *
+ * @module
+ */
+import { type BodySource, bytesSource, sourceStream } from './body-source.ts'
+import { GatewayError } from './errors.ts'
+import { nativeToText } from './octets.ts'
+import type { HeaderField } from './request-head.ts'
+
+/** A response as the layers below a target hand it over. */
+export interface GatewayResponse {
+  readonly status: number
+  /** Reason phrase, maybe empty, as a native string. */
+  readonly reason: string
+  /** In order, duplicates kept, values as native strings. */
+  readonly headers: readonly HeaderField[]
+  /** Absent where the response has none: HEAD, 204, 205, 304. */
+  readonly body?: BodySource | undefined
+}
+
+/** What a runtime's `Response` wants done its way. */
+export interface ResponseForm {
+  /** How the runtime writes header strings on the wire; as `headerEncoding` of `EnvironOptions`. */
+  readonly headerEncoding: 'latin1' | 'utf8'
+  /**
+   * Makes the body a stream.
+   *
+   * @param length The Content-Length, where there is one.
+   */
+  readonly bodyStream?:
+    ((source: BodySource, length: number | undefined) => ReadableStream) | undefined
+}
+
+const PHRASES: Readonly<Record<number, string>> = {
+  204: 'No Content',
+  400: 'Bad Request',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  408: 'Request Timeout',
+  411: 'Length Required',
+  413: 'Content Too Large',
+  414: 'URI Too Long',
+  417: 'Expectation Failed',
+  431: 'Request Header Fields Too Large',
+  499: 'Client Closed Request',
+  500: 'Internal Server Error',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+  505: 'HTTP Version Not Supported',
+}
+
+/** Methods that get through; RFC 9110 §15.5.6 wants them named beside a 405. */
+const ALLOW = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+
+/** Makes the runtime's `Response`. */
+export function toResponse(response: GatewayResponse, form: ResponseForm): Response {
+  const headers = new Headers()
+  let length: number | undefined
+  for (const [name, value] of response.headers) {
+    if (name.toLowerCase() === 'content-length') length = Number(value)
+    // A runtime that writes UTF-8 must be given the text whose UTF-8 form the octets are.
+    headers.append(name, form.headerEncoding === 'utf8' ? (nativeToText(value) ?? value) : value)
+  }
+  const { body, status, reason } = response
+  const stream = body === undefined ? null : (form.bodyStream ?? sourceStream)(body, length)
+  return new Response(stream, { status, statusText: reason, headers })
+}
+
+/**
+ * The page for an error: the status and its name. What happened is for the operator, not the client.
+ *
+ * @param error Anything but a {@link GatewayError} is a bug and answered 500.
+ */
+export function errorResponse(error: unknown): GatewayResponse {
+  const status = error instanceof GatewayError ? error.status : 500
+  const reason = PHRASES[status] ?? ''
+  if (status === 204) return { status, reason, headers: [['Allow', ALLOW]] }
+  const page = new TextEncoder().encode(`${status} ${reason}\n`)
+  const headers: HeaderField[] = [
+    ['Content-Type', 'text/plain; charset=utf-8'],
+    ['Content-Length', String(page.length)],
+    ['Cache-Control', 'no-store'],
+  ]
+  if (status === 405) headers.push(['Allow', ALLOW])
+  return { status, reason, headers, body: bytesSource(page) }
+}
