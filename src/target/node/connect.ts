@@ -1,0 +1,192 @@
+/**
+ * Connections to backends through node:net and node:tls.
+ *
+ * @module
+ */
+import { isIP, type NetConnectOpts, type OnReadOpts, Socket } from 'node:net'
+import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from 'node:tls'
+import type { Address } from '../../bridge/address.ts'
+import type { Connect, Connection } from '../../bridge/connection.ts'
+import type { SslOptions } from '../ssl-options.ts'
+
+/** Bytes read ahead of the reader before the socket is paused. */
+const READ_AHEAD_BYTES = 262_144
+
+/** All sockets read into this one buffer, since each read is copied out before the next can begin. */
+const readBuffer = new Uint8Array(65_536)
+
+/** Opens TCP, unix and TLS connections, the latter trusting the certificate authorities Node trusts. */
+export const connect: Connect = connectWith({})
+
+/** {@link connect} with TLS options. */
+export function connectWith(ssl: SslOptions): Connect {
+  return async function connectNode(address, signal) {
+    signal.throwIfAborted()
+    const connection = new SocketConnection(address, ssl)
+    const abort = (): void => connection.close()
+    signal.addEventListener('abort', abort)
+    try {
+      await connection.opened
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+    return connection
+  }
+}
+
+/**
+ * A socket that goes on reading after a failed write. A backend that answers early closes with
+ * unread bytes in its buffer, which resets our writes while its answer waits in ours; node:net
+ * destroys the socket at that moment and the answer with it.
+ */
+class ReadableAfterWriteError extends Socket {
+  #writeFailed = false
+  onEnd: () => void = () => {}
+  onWriteError: () => void = () => {}
+
+  override destroy(error?: Error): this {
+    if (!this.#writeFailed && (error as NodeJS.ErrnoException | undefined)?.syscall === 'write') {
+      this.#writeFailed = true
+      this.onWriteError()
+      return this
+    }
+    return super.destroy(error)
+  }
+
+  /** `null` is the end; a stream with a failed write emits no `end` event. */
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    if (chunk === null) this.onEnd()
+    return super.push(chunk, encoding)
+  }
+}
+
+class SocketConnection implements Connection {
+  readonly opened: Promise<void>
+  readonly #socket: Socket
+  #queue: Uint8Array[] = []
+  #queuedBytes = 0
+  #paused = false
+  #ended = false
+  #failure: Error | undefined
+  #writeFailed = false
+  #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
+  #writer: PromiseWithResolvers<void> | undefined
+
+  constructor(address: Address, ssl: SslOptions) {
+    const opened = Promise.withResolvers<void>()
+    this.opened = opened.promise
+    const onread: OnReadOpts = {
+      buffer: readBuffer,
+      callback: (size) => this.#receive(readBuffer.slice(0, size)),
+    }
+    this.#socket = openSocket(address, ssl, onread, opened.resolve)
+    this.#socket.setNoDelay(true)
+    if (this.#socket instanceof ReadableAfterWriteError) {
+      this.#socket.onEnd = () => this.#end()
+      this.#socket.onWriteError = () => this.#failWrites()
+    } else {
+      this.#socket.on('end', () => this.#end())
+    }
+    this.#socket.on('drain', () => this.#settleWriter())
+    this.#socket.on('error', (error) => {
+      this.#failure = error
+      opened.reject(error)
+    })
+    this.#socket.on('close', () => {
+      opened.reject(this.#failure ?? new Error('the connection was closed'))
+      this.#failWrites()
+      this.#end()
+    })
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    const bytes = this.#queue.shift()
+    if (bytes !== undefined) {
+      this.#queuedBytes -= bytes.length
+      if (this.#paused && this.#queuedBytes < READ_AHEAD_BYTES) {
+        this.#paused = false
+        this.#socket.resume()
+      }
+      return Promise.resolve(bytes)
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#ended) return Promise.resolve(undefined)
+    this.#reader = Promise.withResolvers()
+    return this.#reader.promise
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#writeFailed) return Promise.reject(this.#writeError())
+    if (this.#socket.write(bytes)) return Promise.resolve()
+    this.#writer = Promise.withResolvers()
+    return this.#writer.promise
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  /** Takes bytes off the socket; `false` pauses it. */
+  #receive(bytes: Uint8Array): boolean {
+    if (this.#reader !== undefined) {
+      this.#reader.resolve(bytes)
+      this.#reader = undefined
+      return true
+    }
+    this.#queue.push(bytes)
+    this.#queuedBytes += bytes.length
+    this.#paused = this.#queuedBytes >= READ_AHEAD_BYTES
+    return !this.#paused
+  }
+
+  #end(): void {
+    this.#ended = true
+    if (this.#failure === undefined) this.#reader?.resolve(undefined)
+    else this.#reader?.reject(this.#failure)
+    this.#reader = undefined
+  }
+
+  #failWrites(): void {
+    this.#writeFailed = true
+    this.#settleWriter()
+  }
+
+  #settleWriter(): void {
+    if (this.#writeFailed) this.#writer?.reject(this.#writeError())
+    else this.#writer?.resolve()
+    this.#writer = undefined
+  }
+
+  #writeError(): Error {
+    return this.#failure ?? new Error('the backend takes no more data')
+  }
+}
+
+function openSocket(
+  address: Address,
+  ssl: SslOptions,
+  onread: OnReadOpts,
+  onOpen: () => void
+): Socket {
+  if (address.type === 'tcp' && address.tls) {
+    const { hostname: host, port } = address
+    const name = ssl.sslName ?? host
+    const options: ConnectionOptions & { onread: OnReadOpts } = {
+      host,
+      port,
+      onread,
+      checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate),
+    }
+    // SNI carries names only (RFC 6066 §3); an address is verified all the same.
+    if (isIP(name) === 0) options.servername = name
+    if (ssl.sslTrustedCertificate !== undefined) options.ca = ssl.sslTrustedCertificate
+    if (ssl.sslCertificate !== undefined) options.cert = ssl.sslCertificate
+    if (ssl.sslCertificateKey !== undefined) options.key = ssl.sslCertificateKey
+    return connectTls(options).once('secureConnect', onOpen)
+  }
+  const options: NetConnectOpts =
+    address.type === 'unix'
+      ? { path: address.path, onread }
+      : { host: address.hostname, port: address.port, onread }
+  return new ReadableAfterWriteError(options as object).connect(options).once('connect', onOpen)
+}

@@ -1,0 +1,40 @@
+/**
+ * edge-wsgi on Node: backends over TCP, unix sockets and TLS; HTTP in on TCP and unix sockets.
+ *
+ * @module
+ */
+import { parseAddress } from '../../bridge/address.ts'
+import { type Bridge, createBridgeOn } from '../../bridge/bridge.ts'
+import type { BridgeOptions } from '../../bridge/bridge-options.ts'
+import { checkSslOptions, type SslOptions } from '../ssl-options.ts'
+import { connectWith } from './connect.ts'
+import { requestMeta } from './incoming.ts'
+
+export { connect } from './connect.ts'
+export { requestMeta } from './incoming.ts'
+export { serve } from './serve.ts'
+export type { Bridge } from '../../bridge/bridge.ts'
+export type { BridgeOptions, ErrorContext } from '../../bridge/bridge-options.ts'
+export type { Handler, ServeOptions, Server } from '../serve-options.ts'
+export type { SslOptions } from '../ssl-options.ts'
+
+/**
+ * Creates a bridge to a uwsgi backend.
+ *
+ * @param address `uwsgi://host:port`, `suwsgi://host:port` (TLS) or `unix:/path`.
+ * @throws {TypeError | RangeError} when the address or an option is wrong.
+ * @example
+ * ```ts
+ * import { createBridge, serve } from 'edge-wsgi/node'
+ * await serve(createBridge('unix:/run/uwsgi/app.sock'), { listen: 'http://127.0.0.1:8080' })
+ * ```
+ */
+export function createBridge(address: string, options: BridgeOptions & SslOptions = {}): Bridge {
+  checkSslOptions(options, parseAddress(address))
+  const connect = connectWith(options)
+  return createBridgeOn(
+    { connect: () => connect, requestMeta, headerEncoding: 'latin1' },
+    address,
+    options
+  )
+}
