@@ -75,6 +75,9 @@ const HIDDEN_HEADERS = new Set([
   'x-accel-redirect',
 ])
 
+/** Nobody's fault: the gateway answers `OPTIONS *` itself, and a client may leave. */
+const NOT_REPORTED = new Set(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
+
 /**
  * Creates a bridge on a runtime; each target exports it as `createBridge`.
  *
@@ -156,18 +159,23 @@ class UwsgiBridge {
       this.#end(head)
       return { ...response, headers }
     }
+    let ended = false
+    const end = (error?: unknown): void => {
+      if (!ended) this.#end(head, error)
+      ended = true
+    }
     const read = async (): Promise<Uint8Array | undefined> => {
       try {
         const chunk = await body.read()
-        if (chunk === undefined) this.#end(head)
+        if (chunk === undefined) end()
         return chunk
       } catch (error) {
-        this.#end(head, error)
+        end(error)
         throw error
       }
     }
     const cancel = async (reason: unknown): Promise<void> => {
-      this.#end(head)
+      end()
       await body.cancel(reason)
     }
     return { ...response, headers, body: { read, cancel } }
@@ -177,7 +185,8 @@ class UwsgiBridge {
   #end(head: RequestHead, error?: unknown): void {
     this.#underWay--
     if (this.#underWay === 0) this.#onIdle()
-    if (error === undefined || (error instanceof GatewayError && error.status < 400)) return
+    if (error === undefined || (error instanceof GatewayError && NOT_REPORTED.has(error.code)))
+      return
     this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {
       method: head.method,
       path: head.rawTarget ?? head.url.pathname,

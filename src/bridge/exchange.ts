@@ -63,6 +63,7 @@ class Exchange {
   #over = false
   /** Whether no more of the request is to be sent: the backend has it all, or wants no more. */
   #sent = false
+  #writeFailed = false
   #reading = false
   #headSeen = false
 
@@ -143,6 +144,7 @@ class Exchange {
       await this.#connection.write(bytes)
     } catch {
       // The backend wants no more of the request. Its answer, complete or not, tells why.
+      this.#writeFailed = true
       this.#cancelRequest(undefined)
     }
     this.#sendDeadline.pause()
@@ -158,8 +160,10 @@ class Exchange {
         const bytes = await this.#readConnection()
         // A connection closed by us may read as closed by the backend.
         if (this.#failure !== undefined) throw this.#failure
-        if (bytes === undefined) this.#decoder.pushEnd()
-        else this.#decoder.push(bytes)
+        if (bytes !== undefined) this.#decoder.push(bytes)
+        // A reset reads as an end on some systems, so behind a failed write it proves nothing.
+        else if (this.#writeFailed) throw new TypeError('the upstream reset the connection')
+        else this.#decoder.pushEnd()
         if (this.#decoder.complete) this.#finish()
       }
     } catch (error) {

@@ -47,6 +47,8 @@ export interface RequestMeta {
   readonly httpVersion?: string | undefined
   /** The peer; absent when unknown. */
   readonly remote?: Peer | null | undefined
+  /** Lower-case names of the platform's own headers that were read into this and go no further. */
+  readonly consumedHeaders?: readonly string[] | undefined
   /** Set when the connection is TLS. */
   readonly tls?: TlsInfo | undefined
 }
@@ -102,7 +104,7 @@ export function requestHead(request: Request, meta: RequestMeta = {}): RequestHe
     method: request.method,
     // workerd and Deno hand over the path unnormalised: parsing again makes all runtimes agree.
     url: new URL(request.url),
-    headers: meta.rawHeaders ?? joinedHeaders(request.headers),
+    headers: meta.rawHeaders ?? joinedHeaders(request.headers, meta.consumedHeaders ?? []),
     raw: meta.rawHeaders !== undefined,
     rawTarget: meta.rawTarget,
     httpVersion: meta.httpVersion ?? '1.1',
@@ -151,9 +153,10 @@ const JOINED_COOKIES = /, (?=[!#$%&'*+\-.^_`|~0-9A-Za-z]+=)/g
  * Node and Deno write `; `), which no cookie parser splits: RFC 6265 §4.2.1 wants `; `, and neither
  * a comma nor a space may stand in a cookie's value.
  */
-function joinedHeaders(headers: Headers): HeaderField[] {
+function joinedHeaders(headers: Headers, consumed: readonly string[]): HeaderField[] {
   const fields: HeaderField[] = []
   for (const [name, value] of headers) {
+    if (consumed.includes(name)) continue
     fields.push([name, name === 'cookie' ? value.replace(JOINED_COOKIES, '; ') : value])
   }
   return fields

@@ -1,0 +1,197 @@
+/**
+ * edge-wsgi on Deno: backends over TCP, unix sockets and TLS; HTTP in on TCP and unix sockets.
+ *
+ * @module
+ */
+import { parseAddress, type Address } from '../bridge/address.ts'
+import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
+import type { BridgeOptions } from '../bridge/bridge-options.ts'
+import type { Connect, Connection } from '../bridge/connection.ts'
+import type { RequestMeta } from '../core/request-head.ts'
+import { rawTarget } from './raw-target.ts'
+import {
+  CLOSE_TIMEOUT_MS,
+  fetchOf,
+  formatAccessLog,
+  formatListen,
+  type Handler,
+  parseListen,
+  type ServeOptions,
+  type Server,
+} from './serve-options.ts'
+import { checkSslOptions, type SslOptions } from './ssl-options.ts'
+import type { DenoAddr, DenoConn, DenoServeInfo } from './types/deno.ts'
+
+export type { Bridge } from '../bridge/bridge.ts'
+export type { BridgeOptions, ErrorContext } from '../bridge/bridge-options.ts'
+export type { Handler, ServeOptions, Server } from './serve-options.ts'
+export type { SslOptions } from './ssl-options.ts'
+
+const READ_BUFFER_BYTES = 65_536
+
+/** Opens TCP, unix and TLS connections, the latter trusting the certificate authorities Deno trusts. */
+export const connect: Connect = connectWith({})
+
+/**
+ * Creates a bridge to a uwsgi backend.
+ *
+ * @param address `uwsgi://host:port`, `suwsgi://host:port` (TLS) or `unix:/path`.
+ * @throws {TypeError | RangeError} when the address or an option is wrong.
+ * @example
+ * ```ts
+ * import { createBridge, serve } from 'edge-wsgi/deno'
+ * await serve(createBridge('unix:/run/uwsgi/app.sock'), { listen: 'http://127.0.0.1:8080' })
+ * ```
+ */
+export function createBridge(address: string, options: BridgeOptions & SslOptions = {}): Bridge {
+  checkSslOptions(options, parseAddress(address))
+  if (options.sslName !== undefined && options.sslCertificate !== undefined) {
+    throw new TypeError('Cannot use sslName with a client certificate: Deno takes one or the other')
+  }
+  const open = connectWith(options)
+  return createBridgeOn(
+    { connect: () => open, requestMeta, headerEncoding: 'latin1' },
+    address,
+    options
+  )
+}
+
+/**
+ * What Deno knows of a request and a Fetch `Request` does not say.
+ *
+ * @param env The second argument of a `Deno.serve` handler.
+ */
+export function requestMeta(request: Request, env?: unknown): RequestMeta {
+  const info = env as DenoServeInfo | undefined
+  return { rawTarget: rawTarget(request.url), remote: peerOf(info?.remoteAddr) }
+}
+
+/**
+ * Serves a handler over HTTP.
+ *
+ * @param handler A bridge, a Hono app, or any fetch handler.
+ * @returns Once it listens.
+ * @throws {TypeError} when `listen` is no address, and what `Deno.serve` throws when it is taken.
+ */
+export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
+  const address = parseListen(options.listen)
+  if (address.type === 'unix') await removeStaleSocket(address.path)
+  const fetch = fetchOf(handler)
+  const listening = Promise.withResolvers<DenoAddr>()
+  const broken = new AbortController()
+  const server = Deno.serve(
+    {
+      ...(address.type === 'unix'
+        ? { path: address.path }
+        : { hostname: address.hostname, port: address.port }),
+      signal: broken.signal,
+      onListen: listening.resolve,
+    },
+    async (request, info) => {
+      const began = performance.now()
+      const response = await fetch(request, info)
+      options.log?.(accessLine(request, info, response, performance.now() - began))
+      return response
+    }
+  )
+  const taken = await listening.promise
+  return {
+    url: formatListen(
+      address.type === 'tcp' && taken.transport === 'tcp'
+        ? { ...address, port: taken.port }
+        : address
+    ),
+    async close() {
+      const timer = setTimeout(() => broken.abort(), options.closeTimeout ?? CLOSE_TIMEOUT_MS)
+      await server.shutdown()
+      await server.finished
+      clearTimeout(timer)
+    },
+  }
+}
+
+function accessLine(
+  request: Request,
+  info: DenoServeInfo,
+  response: Response,
+  durationMs: number
+): string {
+  return formatAccessLog({
+    remote: peerOf(info.remoteAddr)?.addr,
+    method: request.method,
+    target: rawTarget(request.url) ?? new URL(request.url).pathname,
+    protocol: 'HTTP',
+    status: response.status,
+    durationMs,
+  })
+}
+
+/** A socket that nobody answers on any more: the file outlives a process that was killed. */
+async function removeStaleSocket(path: string): Promise<void> {
+  try {
+    const conn = await Deno.connect({ transport: 'unix', path })
+    conn.close()
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) Deno.removeSync(path)
+  }
+}
+
+function peerOf(addr: DenoAddr | undefined): RequestMeta['remote'] {
+  if (addr === undefined) return undefined
+  return addr.transport === 'unix' ? { addr: 'unix:' } : { addr: addr.hostname, port: addr.port }
+}
+
+function connectWith(ssl: SslOptions): Connect {
+  return async function connectDeno(address, signal) {
+    signal.throwIfAborted()
+    const connection = denoConnection(await openConn(address, ssl))
+    // Deno cannot break off a connect; one that comes too late is closed by whoever waited for it.
+    if (signal.aborted) connection.close()
+    return connection
+  }
+}
+
+async function openConn(address: Address, ssl: SslOptions): Promise<DenoConn> {
+  if (address.type === 'unix') return await Deno.connect({ transport: 'unix', path: address.path })
+  const { hostname, port, tls } = address
+  if (tls) return await openTls({ hostname, port }, ssl)
+  const conn = await Deno.connect({ hostname, port })
+  conn.setNoDelay(true)
+  return conn
+}
+
+async function openTls(to: { hostname: string; port: number }, ssl: SslOptions): Promise<DenoConn> {
+  const { sslTrustedCertificate, sslName, sslCertificate: cert, sslCertificateKey: key } = ssl
+  const caCerts = sslTrustedCertificate === undefined ? {} : { caCerts: [sslTrustedCertificate] }
+  if (sslName !== undefined) {
+    return await Deno.startTls(await Deno.connect(to), { hostname: sslName, ...caCerts })
+  }
+  const client = cert === undefined || key === undefined ? {} : { cert, key }
+  return await Deno.connectTls({ ...to, ...caCerts, ...client })
+}
+
+function denoConnection(conn: DenoConn): Connection {
+  let closed = false
+  return {
+    async read() {
+      const buffer = new Uint8Array(READ_BUFFER_BYTES)
+      try {
+        const size = await conn.read(buffer)
+        return size === null ? undefined : buffer.subarray(0, size)
+      } catch (error) {
+        // uWSGI ends TLS without close_notify, which rustls takes for an attack; where a length was
+        // announced the decoder still misses what is missing.
+        if (error instanceof Deno.errors.UnexpectedEof) return undefined
+        throw error
+      }
+    },
+    async write(bytes) {
+      for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await conn.write(rest))
+    },
+    close() {
+      if (closed) return
+      closed = true
+      conn.close()
+    },
+  }
+}

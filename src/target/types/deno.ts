@@ -1,0 +1,65 @@
+/**
+ * What this package reads of the Deno namespace, declared minimally; `deno check` compares it with
+ * the real one in the tests.
+ *
+ * @see https://docs.deno.com/api/deno/network
+ * @module
+ */
+
+/** An address of a connection or listener. */
+export type DenoAddr =
+  | { readonly transport: 'tcp'; readonly hostname: string; readonly port: number }
+  | { readonly transport: 'unix'; readonly path: string }
+
+/** `Deno.Conn`. */
+export interface DenoConn {
+  read(buffer: Uint8Array): Promise<number | null>
+  write(bytes: Uint8Array): Promise<number>
+  close(): void
+}
+
+/** Second argument of a `Deno.serve` handler. */
+export interface DenoServeInfo {
+  readonly remoteAddr: DenoAddr
+}
+
+/** What `Deno.serve` returns. */
+export interface DenoHttpServer {
+  readonly addr: DenoAddr
+  readonly finished: Promise<void>
+  shutdown(): Promise<void>
+}
+
+/** TLS options of `Deno.connectTls` and `Deno.startTls`. */
+export interface DenoTlsOptions {
+  hostname?: string
+  caCerts?: string[]
+  cert?: string
+  key?: string
+}
+
+/** The part of the namespace in use. */
+export interface DenoNamespace {
+  connect(options: {
+    hostname: string
+    port: number
+  }): Promise<DenoConn & { setNoDelay(on: boolean): void }>
+  connect(options: { transport: 'unix'; path: string }): Promise<DenoConn>
+  connectTls(options: DenoTlsOptions & { hostname: string; port: number }): Promise<DenoConn>
+  startTls(conn: DenoConn, options: DenoTlsOptions): Promise<DenoConn>
+  serve(
+    options: {
+      hostname?: string
+      port?: number
+      path?: string
+      signal?: AbortSignal
+      onListen: (addr: DenoAddr) => void
+    },
+    handler: (request: Request, info: DenoServeInfo) => Response | Promise<Response>
+  ): DenoHttpServer
+  removeSync(path: string): void
+  readonly errors: {
+    readonly ConnectionRefused: new () => Error
+    readonly UnexpectedEof: new () => Error
+  }
+}

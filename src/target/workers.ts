@@ -1,0 +1,148 @@
+/**
+ * edge-wsgi on Cloudflare Workers: backends over TCP and TLS, or through a VPC Networks binding.
+ *
+ * @module
+ */
+import { connect as connectSocket } from 'cloudflare:sockets'
+import type { Address } from '../bridge/address.ts'
+import { parseAddress } from '../bridge/address.ts'
+import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
+import type { BridgeOptions } from '../bridge/bridge-options.ts'
+import type { Connect, Connection } from '../bridge/connection.ts'
+import { type BodySource, sourceStream } from '../core/body-source.ts'
+import { parseAddress as parseIpAddress } from '../core/forwarded.ts'
+import type { Peer, RequestMeta } from '../core/request-head.ts'
+import { rawTarget } from './raw-target.ts'
+import type { WorkersCf, WorkersConnect, WorkersSocket } from './types/workers.ts'
+
+export type { Bridge } from '../bridge/bridge.ts'
+export type { BridgeOptions, ErrorContext } from '../bridge/bridge-options.ts'
+export type { WorkersConnect, WorkersSocket } from './types/workers.ts'
+
+/** Options of a bridge on Workers. */
+export interface WorkersBridgeOptions extends BridgeOptions {
+  /**
+   * Name of the VPC Networks binding in `env` to connect through, for a backend that only a private
+   * network reaches.
+   *
+   * @default `connect` of `cloudflare:sockets`, which reaches public addresses only
+   */
+  binding?: string | undefined
+}
+
+/** Opens connections with `cloudflare:sockets`. */
+export const connect: Connect = connectWith(connectSocket)
+
+/**
+ * Creates a bridge to a uwsgi backend.
+ *
+ * @param address `uwsgi://host:port`, or `suwsgi://host:port` (TLS, with a certificate that the
+ *   public authorities vouch for). Workers have no unix sockets.
+ * @throws {TypeError | RangeError} when the address or an option is wrong.
+ * @example
+ * ```ts
+ * import { createBridge } from 'edge-wsgi/workers'
+ * export default createBridge('uwsgi://10.0.1.50:3031', { binding: 'NET' })
+ * ```
+ */
+export function createBridge(address: string, options: WorkersBridgeOptions = {}): Bridge {
+  const { binding } = options
+  const parsed = parseAddress(address)
+  if (parsed.type === 'unix') {
+    throw new TypeError(`Cannot use address "${address}": Workers have no unix sockets`)
+  }
+  if (parsed.tls && binding !== undefined) {
+    throw new TypeError(
+      `Cannot use address "${address}" with binding "${binding}": it is plaintext only`
+    )
+  }
+  return createBridgeOn(
+    {
+      connect: (env) => (binding === undefined ? connect : connectWith(bindingOf(env, binding))),
+      requestMeta,
+      // workerd decodes header bytes as UTF-8 and writes them so (workerd#6927).
+      headerEncoding: 'utf8',
+      bodyStream,
+    },
+    address,
+    options
+  )
+}
+
+/**
+ * What Workers know of a request and a Fetch `Request` does not say.
+ *
+ * The client's address is the platform's own header, which then goes: the core never reads it, and
+ * the application gets it as `REMOTE_ADDR` (TRUST-6).
+ */
+export function requestMeta(request: Request): RequestMeta {
+  const cf = (request as { cf?: WorkersCf }).cf
+  const https = request.url.startsWith('https:')
+  return {
+    rawTarget: rawTarget(request.url),
+    remote: peerOf(request.headers.get('cf-connecting-ip')),
+    consumedHeaders: ['cf-connecting-ip'],
+    tls: https && cf?.tlsVersion ? { protocol: cf.tlsVersion, cipher: cf.tlsCipher } : undefined,
+  }
+}
+
+function peerOf(text: string | null): Peer | undefined {
+  const addr = text === null ? undefined : parseIpAddress(text)
+  return addr === undefined ? undefined : { addr }
+}
+
+function bindingOf(env: unknown, name: string): WorkersConnect {
+  const binding = (env as Record<string, unknown> | undefined)?.[name]
+  const { connect: method } = (binding ?? {}) as { connect?: WorkersConnect }
+  if (typeof method !== 'function') {
+    throw new TypeError(`Cannot connect through binding "${name}": env.${name} has no connect()`)
+  }
+  return (address, options) => method.call(binding, address, options)
+}
+
+function connectWith(open: WorkersConnect): Connect {
+  return async function connectWorkers(address, signal) {
+    const { hostname, port, tls } = address as Extract<Address, { type: 'tcp' }>
+    const socket = open(
+      { hostname, port },
+      { secureTransport: tls ? 'on' : 'off', allowHalfOpen: true }
+    )
+    const connection = socketConnection(socket)
+    signal.addEventListener('abort', connection.close)
+    try {
+      await socket.opened
+    } finally {
+      signal.removeEventListener('abort', connection.close)
+    }
+    return connection
+  }
+}
+
+function socketConnection(socket: WorkersSocket): Connection {
+  const reader = socket.readable.getReader()
+  const writer = socket.writable.getWriter()
+  // Failures show in read() and write(); these promises tell them a second time.
+  for (const promise of [reader.closed, writer.closed, writer.ready]) promise.catch(() => {})
+  return {
+    async read() {
+      const { value } = await reader.read()
+      return value
+    },
+    write: (bytes) => writer.write(bytes),
+    close() {
+      reader.cancel().catch(() => {})
+      writer.abort().catch(() => {})
+      socket.close().catch(() => {})
+    },
+  }
+}
+
+/** workerd sends chunks unless the stream itself knows its length. */
+function bodyStream(source: BodySource, length: number | undefined): ReadableStream {
+  const stream = sourceStream(source)
+  if (length === undefined) return stream
+  const fixed = new FixedLengthStream(length)
+  // A failure travels on to the reader; this promise tells of it a second time.
+  stream.pipeTo(fixed.writable).catch(() => {})
+  return fixed.readable
+}
