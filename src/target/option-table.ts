@@ -12,86 +12,80 @@ export type OptionKind = 'text' | 'number' | 'switch' | 'list' | 'pairs'
 /** One option. */
 export interface OptionRow {
   readonly option: keyof BridgeOptions
+  /** Whether it shapes the environ, or the exchange with the backend. */
+  readonly scope: 'environ' | 'bridge'
   readonly kind: OptionKind
   /** Stands for the value in help texts. */
   readonly value: string
   readonly help: string
 }
 
-const WORDS = {
-  encodedSlash: 'decode|reject|preserve',
-  decodedDotSegments: 'reject|pass',
-  ambiguousHeaders: 'drop|reject',
-  asteriskForm: 'answer|pass',
-  unknownLength: 'buffer|reject',
-} as const
+type Cells = readonly [option: keyof BridgeOptions, kind: OptionKind, value: string, help: string]
 
-/** Every option of a bridge but `onError`, which is code, and `allowNul` and `headerEncoding`, which a bridge settles. */
-export const OPTION_TABLE: readonly OptionRow[] = [
-  define('mount', 'text', 'PATH', 'path the application is mounted under (SCRIPT_NAME)'),
-  define(
+/** Options that shape the environ. */
+const ENVIRON_ROWS: readonly Cells[] = [
+  ['mount', 'text', 'PATH', 'path the application is mounted under (SCRIPT_NAME)'],
+  [
     'trustedProxies',
     'list',
     'LIST',
-    'proxies whose X-Forwarded-* or Forwarded is believed: addresses, ranges, unix:'
-  ),
-  define(
-    'trustForwardedHost',
-    'switch',
-    '',
-    'believe their X-Forwarded-Host and X-Forwarded-Port too'
-  ),
-  define('serverName', 'text', 'NAME', 'SERVER_NAME instead of the host of the URL'),
-  define('serverPort', 'number', 'PORT', 'SERVER_PORT instead of the port of the URL'),
-  define('connectTimeout', 'number', 'MS', 'longest wait for a connection to the backend (60000)'),
-  define('sendTimeout', 'number', 'MS', 'longest wait between two writes to the backend (60000)'),
-  define('readTimeout', 'number', 'MS', 'longest wait between two reads from the backend (60000)'),
-  define(
-    'clientBodyTimeout',
-    'number',
-    'MS',
-    "longest wait between two reads of the client's body (60000)"
-  ),
-  define('maxBodyBytes', 'number', 'BYTES', 'largest request body (104857600)'),
-  define(
+    'proxies to believe X-Forwarded-* or Forwarded of: addresses, ranges, unix:',
+  ],
+  ['trustForwardedHost', 'switch', '', 'believe their X-Forwarded-Host and X-Forwarded-Port too'],
+  ['serverName', 'text', 'NAME', 'SERVER_NAME instead of the host of the URL'],
+  ['serverPort', 'number', 'PORT', 'SERVER_PORT instead of the port of the URL'],
+  ['maxBodyBytes', 'number', 'BYTES', 'largest request body (104857600)'],
+  [
     'maxBufferedBodyBytes',
     'number',
     'BYTES',
-    'largest body of unknown length held in memory (16777216)'
-  ),
-  define('unknownLength', 'text', WORDS.unknownLength, 'bodies of unknown length (buffer)'),
-  define('maxHeaders', 'number', 'COUNT', 'most request header fields (100)'),
-  define('maxVars', 'number', 'COUNT', 'most variables in a packet, as uWSGI takes them (128)'),
-  define(
+    'largest body of unknown length held in memory (16777216)',
+  ],
+  ['unknownLength', 'text', 'buffer|reject', 'bodies of unknown length (buffer)'],
+  ['maxHeaders', 'number', 'COUNT', 'most request header fields (100)'],
+  ['encodedSlash', 'text', 'decode|reject|preserve', '%2F in a path (decode)'],
+  ['decodedDotSegments', 'text', 'reject|pass', 'dot segments that decoding uncovers (reject)'],
+  ['collapseLeadingSlashes', 'switch', '', 'collapse slashes at the start of a path to one'],
+  ['ambiguousHeaders', 'text', 'drop|reject', 'header names with characters such as _ (drop)'],
+  ['asteriskForm', 'text', 'answer|pass', 'OPTIONS * (answer)'],
+]
+
+/** Options of the exchange with the backend. */
+const BRIDGE_ROWS: readonly Cells[] = [
+  ['connectTimeout', 'number', 'MS', 'longest wait for a connection to the backend (60000)'],
+  ['sendTimeout', 'number', 'MS', 'longest wait between two writes to the backend (60000)'],
+  ['readTimeout', 'number', 'MS', 'longest wait between two reads from the backend (60000)'],
+  [
+    'clientBodyTimeout',
+    'number',
+    'MS',
+    "longest wait between two reads of the client's body (60000)",
+  ],
+  ['maxVars', 'number', 'COUNT', 'most variables in a packet, as uWSGI takes them (128)'],
+  [
     'maxVarsBytes',
     'number',
     'BYTES',
-    "largest vars block; set it to uWSGI's --buffer-size (65535)"
-  ),
-  define('bufferSize', 'number', 'BYTES', 'largest response head of the backend (65536)'),
-  define(
+    "largest vars block; set it to uWSGI's --buffer-size (65535)",
+  ],
+  ['bufferSize', 'number', 'BYTES', 'largest response head of the backend (65536)'],
+  [
     'params',
     'pairs',
     'NAME=VALUE',
-    'static variable for every request; HTTP_X= removes that header'
-  ),
-  define('modifier1', 'number', 'BYTE', 'packet type: 0 WSGI, 5 PSGI, 7 Rack, 9 CGI, 14 PHP (0)'),
-  define('modifier2', 'number', 'BYTE', 'packet flags (0)'),
-  define('encodedSlash', 'text', WORDS.encodedSlash, '%2F in a path (decode)'),
-  define(
-    'decodedDotSegments',
-    'text',
-    WORDS.decodedDotSegments,
-    'dot segments that decoding uncovers (reject)'
-  ),
-  define('collapseLeadingSlashes', 'switch', '', 'collapse slashes at the start of a path to one'),
-  define(
-    'ambiguousHeaders',
-    'text',
-    WORDS.ambiguousHeaders,
-    'header names with characters such as _ (drop)'
-  ),
-  define('asteriskForm', 'text', WORDS.asteriskForm, 'OPTIONS * (answer)'),
+    'static variable for every request; HTTP_X= removes that header',
+  ],
+  ['modifier1', 'number', 'BYTE', 'packet type: 0 WSGI, 5 PSGI, 7 Rack, 9 CGI, 14 PHP (0)'],
+  ['modifier2', 'number', 'BYTE', 'packet flags (0)'],
+]
+
+/**
+ * Every option of a bridge but `onError`, which is code, and `allowNul` and `headerEncoding`, which a
+ * bridge settles itself.
+ */
+export const OPTION_TABLE: readonly OptionRow[] = [
+  ...ENVIRON_ROWS.map((cells) => toRow('environ', cells)),
+  ...BRIDGE_ROWS.map((cells) => toRow('bridge', cells)),
 ]
 
 /**
@@ -164,11 +158,6 @@ function parsePairs(text: string): Record<string, string> {
   )
 }
 
-function define(
-  option: keyof BridgeOptions,
-  kind: OptionKind,
-  value: string,
-  help: string
-): OptionRow {
-  return { option, kind, value, help }
+function toRow(scope: OptionRow['scope'], [option, kind, value, help]: Cells): OptionRow {
+  return { option, scope, kind, value, help }
 }

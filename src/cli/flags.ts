@@ -1,0 +1,110 @@
+/**
+ * Flags that several commands share.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { BridgeOptions } from '../bridge/bridge-options.ts'
+import { badRequest } from '../core/errors.ts'
+import type { HeaderField } from '../core/request-head.ts'
+import { flagOf, OPTION_TABLE, type OptionRow, readOptions } from '../target/option-table.ts'
+
+/** The values of the flags of a command, by camel-case name. */
+export type Flags = Readonly<Record<string, unknown>>
+
+/** What `-X`, `-H` and `-d` ask for, as curl spells them. */
+export interface RequestFlags {
+  readonly request?: string
+  readonly header: readonly HeaderField[]
+  readonly data?: Uint8Array
+}
+
+/** Adds one flag for each option of a bridge. */
+export function addOptionFlags(command: Command, scope?: OptionRow['scope']): Command {
+  for (const row of OPTION_TABLE) {
+    if (scope !== undefined && row.scope !== scope) continue
+    const flag = row.kind === 'switch' ? flagOf(row) : `${flagOf(row)} <${row.value}>`
+    const option = new Option(flag, row.help)
+    if (row.kind === 'list' || row.kind === 'pairs') option.argParser(joinLines)
+    command.addOption(option)
+  }
+  return command
+}
+
+/**
+ * The options that the flags of {@link addOptionFlags} stand for.
+ *
+ * @throws {TypeError} whose message begins with the flag that is wrong.
+ */
+export function optionsOf(flags: Flags): BridgeOptions {
+  return readOptions((row) => {
+    const value = flags[row.option]
+    return value === undefined ? undefined : String(value)
+  }, flagOf)
+}
+
+/** Adds `-X`, `-H` and `-d`. */
+export function addRequestFlags(command: Command): Command {
+  return command
+    .option('-X, --request <METHOD>', 'request method (GET, or POST with -d)')
+    .option('-H, --header <LINE>', 'header line "Name: value"; may be repeated', collectHeader, [])
+    .option('-d, --data <DATA>', 'request body; @FILE reads a file, @- standard input', readData)
+}
+
+/** A request as the command line describes it: method, URL, header lines with Host first, body. */
+export interface DescribedRequest {
+  readonly method: string
+  readonly url: URL
+  readonly headers: readonly HeaderField[]
+  readonly body: Uint8Array | undefined
+}
+
+/**
+ * Puts together what the flags of {@link addRequestFlags} describe, with the headers curl would add.
+ *
+ * @throws {GatewayError} `ERR_BAD_REQUEST` when the URL is none for HTTP.
+ */
+export function describeRequest(text: string, flags: RequestFlags): DescribedRequest {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol)) {
+    throw badRequest(
+      `Cannot request ${JSON.stringify(text)}: wanted a URL such as "http://localhost/path"`
+    )
+  }
+  const headers = [...flags.header]
+  function add(name: string, value: string): void {
+    if (!headers.some(([given]) => given.toLowerCase() === name.toLowerCase()))
+      headers.push([name, value])
+  }
+  add('Host', url.host)
+  add('Accept', '*/*')
+  add('User-Agent', 'edge-wsgi')
+  const { data } = flags
+  if (data !== undefined) {
+    add('Content-Type', 'application/x-www-form-urlencoded')
+    add('Content-Length', String(data.length))
+  }
+  const method = flags.request ?? (data === undefined ? 'GET' : 'POST')
+  return { method, url, headers, body: data }
+}
+
+function collectHeader(line: string, before: HeaderField[]): HeaderField[] {
+  const colon = line.indexOf(':')
+  if (colon < 1) throw new InvalidArgumentError('Wanted "Name: value".')
+  return [...before, [line.slice(0, colon), line.slice(colon + 1).trim()]]
+}
+
+function readData(text: string): Uint8Array {
+  if (!text.startsWith('@')) return new TextEncoder().encode(text)
+  const file = text.slice(1)
+  try {
+    return readFileSync(file === '-' ? 0 : file)
+  } catch (error) {
+    throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function joinLines(text: string, before: string | undefined): string {
+  return before === undefined ? text : `${before}\n${text}`
+}

@@ -1,0 +1,76 @@
+/**
+ * `edge-wsgi serve`: the bridge on Node.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { createBridge, serve, type SslOptions } from '../target/node/index.ts'
+import { addOptionFlags, type Flags, optionsOf } from './flags.ts'
+
+/** Flags that name PEM files, and the option each fills. */
+const PEM_FLAGS = ['sslTrustedCertificate', 'sslCertificate', 'sslCertificateKey'] as const
+
+interface ServeFlags extends Flags {
+  readonly upstream: string
+  readonly listen: string
+  readonly log?: true
+  readonly closeTimeout: string
+}
+
+/** The command. */
+export function serveCommand(): Command {
+  const command = new Command('serve')
+    .description('Serve HTTP and bridge every request to a uwsgi backend.')
+    .requiredOption(
+      '--upstream <ADDRESS>',
+      'uwsgi://host:port, suwsgi://host:port (TLS) or unix:/path'
+    )
+    .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
+    .option('--log', 'write one line a request to standard output')
+    .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
+    .option(
+      '--ssl-trusted-certificate <FILE>',
+      "authorities that vouch for the backend's certificate"
+    )
+    .option('--ssl-name <NAME>', "name that the backend's certificate must carry")
+    .option('--ssl-certificate <FILE>', 'client certificate')
+    .option('--ssl-certificate-key <FILE>', 'key of the client certificate')
+  return addOptionFlags(command).action(runServe)
+}
+
+async function runServe(flags: ServeFlags): Promise<void> {
+  const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptions(flags) })
+  const server = await serve(bridge, {
+    listen: flags.listen,
+    closeTimeout: closeTimeoutOf(flags.closeTimeout),
+    log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
+  })
+  process.stdout.write(`Listening on ${server.url}, bridging to ${flags.upstream}\n`)
+  await termination()
+  await server.close()
+}
+
+/** Resolves at the first SIGTERM or SIGINT; the second ends the process at once. */
+function termination(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
+  })
+}
+
+function sslOptions(flags: Flags): SslOptions {
+  const options: SslOptions = {}
+  if (typeof flags['sslName'] === 'string') options.sslName = flags['sslName']
+  for (const name of PEM_FLAGS) {
+    const file = flags[name]
+    if (typeof file === 'string') options[name] = readFileSync(file, 'utf8')
+  }
+  return options
+}
+
+function closeTimeoutOf(text: string): number {
+  if (/^[0-9]{1,9}$/.test(text)) return Number(text)
+  throw new TypeError(
+    `--close-timeout is wrong: it is ${JSON.stringify(text)}, wanted milliseconds`
+  )
+}
