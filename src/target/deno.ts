@@ -97,9 +97,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const taken = await listening.promise
   return {
     url: formatListen(
-      address.type === 'tcp' && taken.transport === 'tcp'
-        ? { ...address, port: taken.port }
-        : address
+      address.type === 'tcp' && 'port' in taken ? { ...address, port: taken.port } : address
     ),
     async close() {
       const timer = setTimeout(() => broken.abort(), options.closeTimeout ?? CLOSE_TIMEOUT_MS)
@@ -138,7 +136,7 @@ async function removeStaleSocket(path: string): Promise<void> {
 
 function peerOf(addr: DenoAddr | undefined): RequestMeta['remote'] {
   if (addr === undefined) return undefined
-  return addr.transport === 'unix' ? { addr: 'unix:' } : { addr: addr.hostname, port: addr.port }
+  return 'path' in addr ? { addr: 'unix:' } : { addr: addr.hostname, port: addr.port }
 }
 
 function connectWith(ssl: SslOptions): Connect {

@@ -8,8 +8,8 @@
 
 /** An address of a connection or listener. */
 export type DenoAddr =
-  | { readonly transport: 'tcp'; readonly hostname: string; readonly port: number }
-  | { readonly transport: 'unix'; readonly path: string }
+  | { readonly transport: 'tcp' | 'udp'; readonly hostname: string; readonly port: number }
+  | { readonly transport: 'unix' | 'unixpacket'; readonly path: string }
 
 /** `Deno.Conn`. */
 export interface DenoConn {
