@@ -8,6 +8,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import { badRequest } from '../core/errors.ts'
 import type { HeaderField } from '../core/request-head.ts'
+import type { SslOptions } from '../target/ssl-options.ts'
 import { flagOf, OPTION_TABLE, type OptionRow, readOptions } from '../target/option-table.ts'
 
 /** The values of the flags of a command, by camel-case name. */
@@ -19,6 +20,9 @@ export interface RequestFlags {
   readonly header: readonly HeaderField[]
   readonly data?: Uint8Array
 }
+
+/** Flags that name PEM files, and the option each fills. */
+const PEM_FLAGS = ['sslTrustedCertificate', 'sslCertificate', 'sslCertificateKey'] as const
 
 /** Adds one flag for each option of a bridge. */
 export function addOptionFlags(command: Command, scope?: OptionRow['scope']): Command {
@@ -42,6 +46,29 @@ export function optionsOf(flags: Flags): BridgeOptions {
     const value = flags[row.option]
     return value === undefined ? undefined : String(value)
   }, flagOf)
+}
+
+/** Adds the flags of TLS toward the backend. */
+export function addSslFlags(command: Command): Command {
+  return command
+    .option(
+      '--ssl-trusted-certificate <FILE>',
+      "authorities that vouch for the backend's certificate"
+    )
+    .option('--ssl-name <NAME>', "name that the backend's certificate must carry")
+    .option('--ssl-certificate <FILE>', 'client certificate')
+    .option('--ssl-certificate-key <FILE>', 'key of the client certificate')
+}
+
+/** The options that the flags of {@link addSslFlags} stand for. */
+export function sslOptionsOf(flags: Flags): SslOptions {
+  const options: SslOptions = {}
+  if (typeof flags['sslName'] === 'string') options.sslName = flags['sslName']
+  for (const name of PEM_FLAGS) {
+    const file = flags[name]
+    if (typeof file === 'string') options[name] = readFileSync(file, 'utf8')
+  }
+  return options
 }
 
 /** Adds `-X`, `-H` and `-d`. */

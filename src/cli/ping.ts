@@ -5,13 +5,18 @@
  */
 import { Command } from 'commander'
 import { createBridge } from '../target/node/index.ts'
+import { addSslFlags, type Flags, sslOptionsOf } from './flags.ts'
+
+interface PingFlags extends Flags {
+  readonly timeout: string
+}
 
 /** uWSGI's own `--ping` waits as long. */
 const TIMEOUT_MS = 3000
 
 /** The command. */
 export function pingCommand(): Command {
-  return new Command('ping')
+  const command = new Command('ping')
     .description('Ask uWSGI whether a worker is free; exit status 0 when it answers.')
     .argument('<ADDRESS>', 'uwsgi://host:port, suwsgi://host:port (TLS) or unix:/path')
     .option(
@@ -19,17 +24,21 @@ export function pingCommand(): Command {
       'longest wait for the connection, and for the answer',
       String(TIMEOUT_MS)
     )
-    .action(runPing)
+  return addSslFlags(command).action(runPing)
 }
 
-async function runPing(address: string, flags: { timeout: string }): Promise<void> {
+async function runPing(address: string, flags: PingFlags): Promise<void> {
   const timeout = /^[0-9]{1,9}$/.test(flags.timeout) ? Number(flags.timeout) : 0
   if (timeout === 0) {
     throw new TypeError(
       `--timeout is wrong: it is ${JSON.stringify(flags.timeout)}, wanted milliseconds`
     )
   }
-  const bridge = createBridge(address, { connectTimeout: timeout, readTimeout: timeout })
+  const bridge = createBridge(address, {
+    ...sslOptionsOf(flags),
+    connectTimeout: timeout,
+    readTimeout: timeout,
+  })
   const began = performance.now()
   await bridge.ping()
   process.stdout.write(`${address} answered in ${(performance.now() - began).toFixed(1)} ms\n`)

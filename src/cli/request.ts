@@ -14,15 +14,18 @@ import { bytesSource } from '../core/body-source.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import { canonicalHost } from '../core/host.ts'
 import type { RequestHead } from '../core/request-head.ts'
-import { connect } from '../target/node/index.ts'
+import { connectWith } from '../target/node/connect.ts'
+import { checkSslOptions } from '../target/ssl-options.ts'
 import {
   addOptionFlags,
   addRequestFlags,
+  addSslFlags,
   type DescribedRequest,
   describeRequest,
   type Flags,
   optionsOf,
   type RequestFlags,
+  sslOptionsOf,
 } from './flags.ts'
 
 interface RequestCommandFlags extends Flags, RequestFlags {
@@ -44,16 +47,18 @@ export function requestCommand(): Command {
       '-f, --fail',
       `exit with ${EXIT_HTTP_ERROR} and print no body for a status of 400 or above`
     )
-  return addOptionFlags(addRequestFlags(command)).action(runRequest)
+  return addOptionFlags(addSslFlags(addRequestFlags(command))).action(runRequest)
 }
 
 async function runRequest(to: string, url: string, flags: RequestCommandFlags): Promise<void> {
   const address = parseAddress(to)
+  const ssl = sslOptionsOf(flags)
+  checkSslOptions(ssl, address)
   const options = resolveBridgeOptions(optionsOf(flags))
   const described = describeRequest(url, flags)
   const body = described.body === undefined ? undefined : bytesSource(described.body)
   const request = await toExchangeRequest(toHead(described), body, options)
-  const connection = await openConnection(connect, address, options.connectTimeout)
+  const connection = await openConnection(connectWith(ssl), address, options.connectTimeout)
   const response = await exchange(connection, request, options, undefined)
   if (flags.include === true) process.stdout.write(headText(response), 'latin1')
   if (flags.fail === true && response.status >= 400) {

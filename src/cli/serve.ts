@@ -3,13 +3,9 @@
  *
  * @module
  */
-import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
-import { createBridge, serve, type SslOptions } from '../target/node/index.ts'
-import { addOptionFlags, type Flags, optionsOf } from './flags.ts'
-
-/** Flags that name PEM files, and the option each fills. */
-const PEM_FLAGS = ['sslTrustedCertificate', 'sslCertificate', 'sslCertificateKey'] as const
+import { createBridge, serve } from '../target/node/index.ts'
+import { addOptionFlags, addSslFlags, type Flags, optionsOf, sslOptionsOf } from './flags.ts'
 
 interface ServeFlags extends Flags {
   readonly upstream: string
@@ -29,18 +25,11 @@ export function serveCommand(): Command {
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
     .option('--log', 'write one line a request to standard output')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
-    .option(
-      '--ssl-trusted-certificate <FILE>',
-      "authorities that vouch for the backend's certificate"
-    )
-    .option('--ssl-name <NAME>', "name that the backend's certificate must carry")
-    .option('--ssl-certificate <FILE>', 'client certificate')
-    .option('--ssl-certificate-key <FILE>', 'key of the client certificate')
-  return addOptionFlags(command).action(runServe)
+  return addOptionFlags(addSslFlags(command)).action(runServe)
 }
 
 async function runServe(flags: ServeFlags): Promise<void> {
-  const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptions(flags) })
+  const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptionsOf(flags) })
   const server = await serve(bridge, {
     listen: flags.listen,
     closeTimeout: closeTimeoutOf(flags.closeTimeout),
@@ -56,16 +45,6 @@ function termination(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
   })
-}
-
-function sslOptions(flags: Flags): SslOptions {
-  const options: SslOptions = {}
-  if (typeof flags['sslName'] === 'string') options.sslName = flags['sslName']
-  for (const name of PEM_FLAGS) {
-    const file = flags[name]
-    if (typeof file === 'string') options[name] = readFileSync(file, 'utf8')
-  }
-  return options
 }
 
 function closeTimeoutOf(text: string): number {

@@ -35,8 +35,6 @@ export const ERROR_STATUS = {
   ERR_VARS_TOO_LARGE: 431,
   /** The client went away; nobody sees this status but the log (nginx's number). */
   ERR_CLIENT_CLOSED: 499,
-  /** A bug, or an application that failed before its first byte. */
-  ERR_INTERNAL: 500,
   /** A Transfer-Encoding other than `chunked`. */
   ERR_NOT_IMPLEMENTED: 501,
   /** The upstream refused the connection, or its name does not resolve. */
