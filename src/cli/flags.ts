@@ -116,6 +116,18 @@ export function describeRequest(text: string, flags: RequestFlags): DescribedReq
   return { method, url, headers, body: data }
 }
 
+/**
+ * Reads a duration that is no option of a bridge.
+ *
+ * @throws {TypeError} whose message begins with the flag.
+ */
+export function milliseconds(flag: string, text: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text)
+  throw new TypeError(
+    `${flag} is wrong: it is ${JSON.stringify(text)}, wanted milliseconds above 0`
+  )
+}
+
 function collectHeader(line: string, before: HeaderField[]): HeaderField[] {
   const colon = line.indexOf(':')
   if (colon < 1) throw new InvalidArgumentError('Wanted "Name: value".')

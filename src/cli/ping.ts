@@ -5,7 +5,7 @@
  */
 import { Command } from 'commander'
 import { createBridge } from '../target/node/index.ts'
-import { addSslFlags, type Flags, sslOptionsOf } from './flags.ts'
+import { addSslFlags, type Flags, milliseconds, sslOptionsOf } from './flags.ts'
 
 interface PingFlags extends Flags {
   readonly timeout: string
@@ -28,12 +28,7 @@ export function pingCommand(): Command {
 }
 
 async function runPing(address: string, flags: PingFlags): Promise<void> {
-  const timeout = /^[0-9]{1,9}$/.test(flags.timeout) ? Number(flags.timeout) : 0
-  if (timeout === 0) {
-    throw new TypeError(
-      `--timeout is wrong: it is ${JSON.stringify(flags.timeout)}, wanted milliseconds`
-    )
-  }
+  const timeout = milliseconds('--timeout', flags.timeout)
   const bridge = createBridge(address, {
     ...sslOptionsOf(flags),
     connectTimeout: timeout,

@@ -5,7 +5,14 @@
  */
 import { Command } from 'commander'
 import { createBridge, serve } from '../target/node/index.ts'
-import { addOptionFlags, addSslFlags, type Flags, optionsOf, sslOptionsOf } from './flags.ts'
+import {
+  addOptionFlags,
+  addSslFlags,
+  type Flags,
+  milliseconds,
+  optionsOf,
+  sslOptionsOf,
+} from './flags.ts'
 
 interface ServeFlags extends Flags {
   readonly upstream: string
@@ -32,7 +39,7 @@ async function runServe(flags: ServeFlags): Promise<void> {
   const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptionsOf(flags) })
   const server = await serve(bridge, {
     listen: flags.listen,
-    closeTimeout: closeTimeoutOf(flags.closeTimeout),
+    closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
     log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
   })
   process.stdout.write(`Listening on ${server.url}, bridging to ${flags.upstream}\n`)
@@ -45,11 +52,4 @@ function termination(): Promise<void> {
   return new Promise((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
   })
-}
-
-function closeTimeoutOf(text: string): number {
-  if (/^[0-9]{1,9}$/.test(text)) return Number(text)
-  throw new TypeError(
-    `--close-timeout is wrong: it is ${JSON.stringify(text)}, wanted milliseconds`
-  )
 }
