@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import jsr from '../../jsr.json' with { type: 'json' }
 import manifest from '../../package.json' with { type: 'json' }
 
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -84,6 +85,23 @@ describe('package', () => {
     const node = join(ROOT, 'node_modules/.bin/node')
     const help = execFileSync(node, [join(dist, 'cli.js'), '--help'], { encoding: 'utf8' })
     expect(help).toMatch(/^Usage: edge-wsgi /)
+  })
+
+  test('JSR gets the same version, exports and dependencies', () => {
+    const sources = Object.entries(manifest.exports).flatMap(([name, target]) =>
+      typeof target === 'string'
+        ? []
+        : [[name, target.default.replace('./dist/', './src/').replace(/js$/, 'ts')]]
+    )
+    expect(jsr.exports).toEqual(Object.fromEntries(sources))
+    expect(jsr.version).toBe(manifest.version)
+    const version = manifest.dependencies['ipaddr.js']
+    expect(jsr.imports).toEqual({ 'ipaddr.js': `npm:ipaddr.js@${version}` })
+  })
+
+  test('JSR would take it: no export needs type inference', () => {
+    const flags = ['--dry-run', '--no-check', '--allow-dirty', '--quiet', '--config', 'jsr.json']
+    expect(() => run('deno', 'publish', ...flags)).not.toThrow()
   })
 
   test('every version is pinned', () => {
