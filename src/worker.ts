@@ -10,7 +10,11 @@ import type { Bridge } from './bridge/bridge.ts'
 import { toEnviron } from './core/environ.ts'
 import { GatewayError } from './core/errors.ts'
 import { errorResponse, toResponse } from './core/gateway-response.ts'
-import { ENVIRON_PAGE_CSP, renderEnvironHtml, renderEnvironJson } from './environ-page.ts'
+import {
+  ENVIRON_PAGE_CSP,
+  renderEnvironHtml,
+  renderEnvironJson,
+} from './environ-page/environ-page.ts'
 import { checkVariable, type Deployment, readDeployment, type Variables } from './target/env.ts'
 import { createBridge, requestMeta } from './target/workers.ts'
 

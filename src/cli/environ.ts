@@ -5,7 +5,7 @@
  */
 import { Command } from 'commander'
 import { toEnviron } from '../core/environ.ts'
-import { renderEnvironJson } from '../environ-page.ts'
+import { renderEnvironJson } from '../environ-page/environ-page.ts'
 import {
   addOptionFlags,
   addRequestFlags,

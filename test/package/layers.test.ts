@@ -17,7 +17,7 @@ const TOP_LEVEL: Record<string, string> = {
   'cli.ts': 'program',
   'worker.ts': 'program',
   // Pure functions and the portable API: they see the core only.
-  'environ-page.ts': 'core',
+  'environ-page': 'core',
   'index.ts': 'core',
 }
 

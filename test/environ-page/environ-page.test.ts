@@ -5,7 +5,7 @@ import {
   type EnvironPage,
   renderEnvironHtml,
   renderEnvironJson,
-} from '../src/environ-page.ts'
+} from '../../src/environ-page/environ-page.ts'
 
 /** Text as a native string: its UTF-8 octets, one per character. */
 function native(text: string): string {
