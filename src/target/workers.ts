@@ -128,7 +128,12 @@ function socketConnection(socket: WorkersSocket): Connection {
       const { value } = await reader.read()
       return value
     },
-    write: (bytes) => writer.write(bytes),
+    async write(bytes) {
+      await writer.write(bytes)
+      // workerd drops what it has not read yet when a write fails. A turn of the event loop before
+      // the next write lets in the answer of a backend that wants no more of the body.
+      await new Promise((resolve) => setTimeout(resolve))
+    },
     close() {
       reader.cancel().catch(() => {})
       writer.abort().catch(() => {})
