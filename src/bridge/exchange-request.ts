@@ -4,7 +4,7 @@
  * @module
  */
 import { encodePacket } from '../codec/uwsgi.ts'
-import { atMost, type BodySource, bytesSource, collect, exactly } from '../core/body-source.ts'
+import { type BodySource, bytesSource, collectRequest, exactly } from '../core/body-source.ts'
 import type { RequestHead } from '../core/request-head.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
@@ -30,7 +30,7 @@ export async function toExchangeRequest(
   if (body !== undefined && framing.type === 'known') source = exactly(body, framing.length)
   if (body !== undefined && framing.type === 'unknown') {
     const { maxBodyBytes, maxBufferedBodyBytes } = options.environ
-    const bytes = await collect(atMost(body, Math.min(maxBodyBytes, maxBufferedBodyBytes)))
+    const bytes = await collectRequest(body, Math.min(maxBodyBytes, maxBufferedBodyBytes))
     built.vars.push(['CONTENT_LENGTH', String(bytes.length)])
     source = bytesSource(bytes)
   }

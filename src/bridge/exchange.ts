@@ -9,7 +9,7 @@
  */
 import { ResponseDecoder, type ResponseEvent } from '../codec/response-decoder.ts'
 import type { BodySource } from '../core/body-source.ts'
-import { GatewayError } from '../core/errors.ts'
+import { clientError, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { Connection } from './connection.ts'
 import { Deadline } from './deadline.ts'
@@ -122,7 +122,7 @@ class Exchange {
         await this.#write(chunk)
       }
     } catch (error) {
-      this.#fail(toClientError(error))
+      this.#fail(clientError(error))
     }
     this.#sent = true
     // Until now the backend was waiting for us; from here on we wait for it.
@@ -249,12 +249,4 @@ class Exchange {
       this.#fail(new GatewayError(code, `${what} ${timeoutMs} ms`))
     )
   }
-}
-
-/** A request body that fails without a word of its own failed because its sender is gone. */
-function toClientError(error: unknown): GatewayError {
-  if (error instanceof GatewayError) return error
-  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection inside its body', {
-    cause: error,
-  })
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { bodyTooLarge } from './body-framing.ts'
-import { GatewayError } from './errors.ts'
+import { clientError, GatewayError } from './errors.ts'
 
 /** A body, read chunk by chunk. */
 export interface BodySource {
@@ -110,6 +110,20 @@ export function atMost(source: BodySource, most: number): BodySource {
       throw error
     },
     cancel: (reason) => source.cancel(reason),
+  }
+}
+
+/**
+ * Reads a request body to its end into one buffer.
+ *
+ * @param most Largest size, in bytes.
+ * @throws {GatewayError} `ERR_BODY_TOO_LARGE`, or `ERR_CLIENT_CLOSED` when the source fails.
+ */
+export async function collectRequest(source: BodySource, most: number): Promise<Uint8Array> {
+  try {
+    return await collect(atMost(source, most))
+  } catch (error) {
+    throw clientError(error)
   }
 }
 

@@ -137,7 +137,7 @@ export interface ResolvedEnvironOptions {
 }
 
 /** Characters a server name may hold: those of a Host, brackets of an IPv6 literal included. */
-const SERVER_NAME = /^[A-Za-z0-9\-._~:[\]]+$/
+const SERVER_NAME = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~]+)$/
 
 /**
  * Checks options and fills in defaults.
@@ -146,15 +146,15 @@ const SERVER_NAME = /^[A-Za-z0-9\-._~:[\]]+$/
  */
 export function resolveEnvironOptions(options: EnvironOptions = {}): ResolvedEnvironOptions {
   const { serverName, serverPort } = options
-  if (serverName !== undefined && !SERVER_NAME.test(serverName)) {
+  if (serverName !== undefined && !SERVER_NAME.test(text('serverName', serverName))) {
     throw new TypeError(
       `Cannot use serverName ${JSON.stringify(serverName)}: wanted a host name or address`
     )
   }
   return {
-    mount: normalizeMount(textToNative(options.mount ?? '')),
-    isTrusted: compileTrust(options.trustedProxies ?? []),
-    trustForwardedHost: options.trustForwardedHost ?? false,
+    mount: normalizeMount(textToNative(text('mount', options.mount ?? ''))),
+    isTrusted: compileTrust(list('trustedProxies', options.trustedProxies ?? [])),
+    trustForwardedHost: flag('trustForwardedHost', options.trustForwardedHost ?? false),
     serverName,
     serverPort:
       serverPort === undefined ? undefined : String(integer('serverPort', serverPort, 1, 65_535)),
@@ -176,12 +176,12 @@ export function resolveEnvironOptions(options: EnvironOptions = {}): ResolvedEnv
       'reject',
       'pass',
     ]),
-    collapseLeadingSlashes: options.collapseLeadingSlashes ?? false,
+    collapseLeadingSlashes: flag('collapseLeadingSlashes', options.collapseLeadingSlashes ?? false),
     ambiguousHeaders: oneOf('ambiguousHeaders', options.ambiguousHeaders ?? 'drop', [
       'drop',
       'reject',
     ]),
-    allowNul: options.allowNul ?? false,
+    allowNul: flag('allowNul', options.allowNul ?? false),
     asteriskForm: oneOf('asteriskForm', options.asteriskForm ?? 'answer', ['answer', 'pass']),
   }
 }
@@ -222,4 +222,20 @@ export function oneOf<const Word extends string>(
 ): Word {
   if (words.includes(value)) return value
   throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted ${words.join(', ')}`)
+}
+
+/** An option that is true or false: the text "false" of an environment variable is neither. */
+function flag(name: string, value: boolean): boolean {
+  if (typeof value === 'boolean') return value
+  throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted true or false`)
+}
+
+function list(name: string, value: readonly string[]): readonly string[] {
+  if (Array.isArray(value)) return value as readonly string[]
+  throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted an array of strings`)
+}
+
+function text(name: string, value: string): string {
+  if (typeof value === 'string') return value
+  throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted a string`)
 }

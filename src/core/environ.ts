@@ -8,7 +8,7 @@ import {
   atMost,
   type BodySource,
   bytesSource,
-  collect,
+  collectRequest,
   exactly,
   streamSource,
 } from './body-source.ts'
@@ -79,7 +79,7 @@ export async function toEnviron(
   if (meta.rawTarget !== undefined) vars.push(['RAW_URI', meta.rawTarget])
   let input = inputSource(request, built, resolved)
   if (built.framing.type === 'unknown' && resolved.unknownLength === 'buffer') {
-    const body = await collect(atMost(input, resolved.maxBufferedBodyBytes))
+    const body = await collectRequest(input, resolved.maxBufferedBodyBytes)
     vars.push(['CONTENT_LENGTH', String(body.length)])
     input = bytesSource(body)
   }

@@ -84,3 +84,11 @@ export class GatewayError extends Error {
 export function badRequest(message: string): GatewayError {
   return new GatewayError('ERR_BAD_REQUEST', message)
 }
+
+/** What stopped the reading of a request body: where it says nothing itself, its sender is gone. */
+export function clientError(cause: unknown): GatewayError {
+  if (cause instanceof GatewayError) return cause
+  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection inside its body', {
+    cause,
+  })
+}

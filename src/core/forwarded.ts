@@ -9,7 +9,7 @@
  */
 import ipaddr from 'ipaddr.js'
 import { badRequest } from './errors.ts'
-import type { HeaderFields } from './header-field.ts'
+import { type HeaderFields, trimWhitespace } from './header-field.ts'
 import { canonicalHost } from './host.ts'
 import type { Peer, RequestHead } from './request-head.ts'
 
@@ -88,9 +88,16 @@ export function parseAddress(text: string): string | undefined {
   return isAddress(text) ? ipaddr.process(text).toString() : undefined
 }
 
-/** ipaddr.js reads `127.1` and `0x7f.1` too, as inet_aton does; a forwarding header may not. */
+/**
+ * ipaddr.js reads `127.1` and `0x7f.1` too, as inet_aton does, even behind `::ffff:`, and takes
+ * `::127.0.0.1` for `127.0.0.1`; a forwarding header may not.
+ */
 function isAddress(text: string): boolean {
-  return text.includes(':') ? ipaddr.IPv6.isValid(text) : ipaddr.IPv4.isValidFourPartDecimal(text)
+  const tail = text.slice(text.lastIndexOf(':') + 1)
+  if (tail.includes('.') && !ipaddr.IPv4.isValidFourPartDecimal(tail)) return false
+  return text.includes(':')
+    ? ipaddr.IPv6.isValid(text) && !/^::[0-9]+\./.test(text)
+    : tail.includes('.')
 }
 
 function parseRange(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
@@ -128,7 +135,7 @@ function readElements(fields: HeaderFields): { addresses: string[]; scheme?: str
   const forwarded = fields.get('forwarded')
   if (forwardedFor !== undefined || forwarded === undefined) {
     fields.delete('forwarded')
-    return { addresses: forwardedFor?.split(',').map((element) => element.trim()) ?? [] }
+    return { addresses: forwardedFor?.split(',').map(trimWhitespace) ?? [] }
   }
   const elements = parseForwarded(forwarded)
   return {
@@ -151,6 +158,9 @@ export function parseForwarded(value: string): Map<string, string>[] {
     if (match === null)
       throw badRequest('Cannot read Forwarded header: wanted the form of RFC 7239 §4')
     const [, name = '', quoted, token, separator] = match
+    if (element.has(name.toLowerCase())) {
+      throw badRequest('Cannot read Forwarded header: a parameter stands twice in one element')
+    }
     element.set(name.toLowerCase(), quoted?.replace(/\\(.)/g, '$1') ?? token ?? '')
     if (separator !== ';') {
       elements.push(element)
@@ -166,14 +176,17 @@ function publicHost(fields: HeaderFields, protocol: string): Pick<Origin, 'host'
   const host = lastElement(fields.get('x-forwarded-host'))
   if (host !== undefined) canonicalHost(host, protocol)
   const hostPort = lastElement(fields.get('x-forwarded-port'))
-  if (hostPort !== undefined && !(/^[0-9]{1,5}$/.test(hostPort) && Number(hostPort) <= 65_535)) {
+  if (
+    hostPort !== undefined &&
+    !(/^[1-9][0-9]{0,4}$/.test(hostPort) && Number(hostPort) <= 65_535)
+  ) {
     throw badRequest('Cannot use X-Forwarded-Port: wanted a port number')
   }
   return { host, hostPort }
 }
 
 function lastElement(list: string | undefined): string | undefined {
-  return list?.slice(list.lastIndexOf(',') + 1).trim()
+  return list === undefined ? undefined : trimWhitespace(list.slice(list.lastIndexOf(',') + 1))
 }
 
 /** Walks the chain from the nearest hop outward and stops at the first address nobody vouches for. */

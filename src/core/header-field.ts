@@ -10,7 +10,7 @@
  */
 import { badRequest, GatewayError } from './errors.ts'
 import { isNative, textToNative } from './octets.ts'
-import type { HeaderField, RequestHead } from './request-head.ts'
+import type { RequestHead } from './request-head.ts'
 
 /** Header fields by lower-case name, duplicates joined, values as native strings. */
 export type HeaderFields = Map<string, string>
@@ -31,9 +31,6 @@ const NAME = /^[A-Za-z0-9-]+$/
 /** RFC 9110 §5.5: HTAB, SP, visible ASCII and obs-text; no other control, above all no CR, LF, NUL. */
 const VALUE = /^[\t\x20-\x7e\x80-\u{10ffff}]*$/u
 const LINE_BREAK_OR_NUL = /[\r\n\0]/
-/** SP and HTAB only: cutting more, such as U+0085, made `chunked` out of what is not (CVE-2019-16789). */
-const OUTER_WHITESPACE = /^[ \t]+|[ \t]+$/g
-
 /** Fields of which a second line is an attack, or a client nobody can understand. */
 const SINGLETONS = new Set(['host', 'content-length', 'content-type', 'authorization'])
 
@@ -49,7 +46,15 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
 ])
 
 /** Fields that `Connection` cannot nominate away (CVE-2022-31813): identity and framing. */
-const PROTECTED = new Set(['host', 'authorization', 'cookie', 'forwarded', 'x-real-ip'])
+const PROTECTED = new Set([
+  'host',
+  'authorization',
+  'cookie',
+  'forwarded',
+  'x-real-ip',
+  'x-client-ip',
+  'true-client-ip',
+])
 const PROTECTED_PREFIXES = ['content-', 'x-forwarded-', 'cf-']
 
 /**
@@ -63,17 +68,18 @@ export function collectFields(head: RequestHead, options: HeaderOptions): Header
   if (headers.length > options.maxHeaders) {
     throw tooLarge(`${headers.length} fields, limit is ${options.maxHeaders}`)
   }
+  // Wire lines are octets already, whatever form the runtime gives its own headers.
+  const encoding = head.raw ? 'latin1' : options.headerEncoding
   const fields: HeaderFields = new Map()
   let total = 0
-  for (const field of headers) {
-    total += checkFieldSize(field)
+  for (const [name, text] of headers) {
+    checkFieldSize(name, text)
+    const value = fieldValue(name, text, encoding)
+    // Again, since UTF-8 takes more bytes than the text had code units.
+    total += checkFieldSize(name, value)
     if (total > MAX_HEADER_BYTES) throw tooLarge(`over ${MAX_HEADER_BYTES} bytes in all`)
-    const [name, text] = field
-    if (!NAME.test(name)) {
-      refuseAmbiguous(name, options.ambiguousHeaders)
-      continue
-    }
-    addField(fields, name.toLowerCase(), fieldValue(name, text, options.headerEncoding))
+    if (NAME.test(name)) addField(fields, name.toLowerCase(), value)
+    else refuseAmbiguous(name, options.ambiguousHeaders)
   }
   return fields
 }
@@ -86,7 +92,7 @@ export function removeHopByHop(fields: HeaderFields): void {
   const nominated = fields.get('connection')
   if (nominated !== undefined) {
     for (const token of nominated.split(',')) {
-      const name = token.replace(OUTER_WHITESPACE, '').toLowerCase()
+      const name = trimWhitespace(token).toLowerCase()
       if (!isProtected(name)) fields.delete(name)
     }
   }
@@ -97,6 +103,22 @@ export function removeHopByHop(fields: HeaderFields): void {
 /** `HTTP_` and the name in upper case, with `_` for `-`. */
 export function variableName(lowerName: string): string {
   return `HTTP_${lowerName.toUpperCase().replaceAll('-', '_')}`
+}
+
+/**
+ * Strips SP and HTAB at both ends, and those only: cutting more, such as U+0085, made `chunked` out
+ * of what is not (CVE-2019-16789). A loop, since `/[ \t]+$/` takes quadratic time on inner blanks.
+ */
+export function trimWhitespace(text: string): string {
+  let start = 0
+  let end = text.length
+  while (start < end && isBlank(text.charCodeAt(start))) start++
+  while (start < end && isBlank(text.charCodeAt(end - 1))) end--
+  return text.slice(start, end)
+}
+
+function isBlank(unit: number): boolean {
+  return unit === 0x20 || unit === 0x09
 }
 
 function isProtected(name: string): boolean {
@@ -115,18 +137,22 @@ function addField(fields: HeaderFields, name: string, value: string): void {
 }
 
 function fieldValue(name: string, text: string, encoding: HeaderOptions['headerEncoding']): string {
-  const value = text.replace(OUTER_WHITESPACE, '')
+  const value = trimWhitespace(text)
   if (!VALUE.test(value)) {
-    throw badRequest(`Cannot forward header ${name}: its value holds a control character`)
+    throw badRequest(
+      `Cannot forward header ${JSON.stringify(name)}: its value holds a control character`
+    )
   }
   if (encoding === 'utf8') return textToNative(value)
   if (!isNative(value)) {
-    throw badRequest(`Cannot forward header ${name}: its value holds a character above U+00FF`)
+    throw badRequest(
+      `Cannot forward header ${JSON.stringify(name)}: its value holds a character above U+00FF`
+    )
   }
   return value
 }
 
-function checkFieldSize([name, value]: HeaderField): number {
+function checkFieldSize(name: string, value: string): number {
   const size = name.length + value.length
   if (size > MAX_FIELD_BYTES) {
     throw tooLarge(`one field of ${size} bytes, limit is ${MAX_FIELD_BYTES}`)

@@ -10,6 +10,11 @@ import type { UrlParts } from './request-head.ts'
 /** What may stand in a Host value; a comma would be two of them, joined. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]*)?$/
 
+/** Whether a text has the form of a host, with or without a port. */
+export function isHost(text: string): boolean {
+  return HOST.test(text)
+}
+
 /**
  * The canonical form of a Host value: as WHATWG URL parsing writes it, default port left out.
  *
@@ -18,7 +23,7 @@ const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]*)?$/
  * @throws {GatewayError} `ERR_BAD_REQUEST` when it is no host.
  */
 export function canonicalHost(value: string, protocol: string): string {
-  if (HOST.test(value)) {
+  if (isHost(value)) {
     const url = URL.parse(`${protocol}//${value}`)
     if (url !== null && url.host !== '') return url.host
   }
@@ -43,5 +48,6 @@ export function hostVariable(
   httpVersion: string
 ): string | undefined {
   if (header === undefined) return httpVersion === '1.0' ? undefined : url.host
-  return header === url.host || canonicalHost(header, url.protocol) !== url.host ? url.host : header
+  if (header === url.host && isHost(header)) return header
+  return canonicalHost(header, url.protocol) === url.host ? header : url.host
 }

@@ -81,7 +81,10 @@ export interface RequestHead {
   readonly hasBody: boolean
 }
 
-/** Methods that no application behind a gateway may see: a tunnel, and two that mirror secrets. */
+/**
+ * Methods that no application behind a gateway may see: a tunnel, and two that mirror secrets. In any
+ * case, since Django makes them upper case again.
+ */
 const REFUSED_METHODS = new Set(['CONNECT', 'TRACE', 'TRACK'])
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const HTTP_VERSIONS: Readonly<Record<string, string>> = {
@@ -104,7 +107,10 @@ export function requestHead(request: Request, meta: RequestMeta = {}): RequestHe
     method: request.method,
     // workerd and Deno hand over the path unnormalised: parsing again makes all runtimes agree.
     url: new URL(request.url),
-    headers: meta.rawHeaders ?? joinedHeaders(request.headers, meta.consumedHeaders ?? []),
+    headers: withoutConsumed(
+      meta.rawHeaders ?? joinedHeaders(request.headers),
+      meta.consumedHeaders
+    ),
     raw: meta.rawHeaders !== undefined,
     rawTarget: meta.rawTarget,
     httpVersion: meta.httpVersion ?? '1.1',
@@ -121,7 +127,7 @@ export function checkMethod(method: string): void {
       `Cannot forward method ${JSON.stringify(method)}: wanted a token of RFC 9110 §5.6.2`
     )
   }
-  if (REFUSED_METHODS.has(method)) {
+  if (REFUSED_METHODS.has(method.toUpperCase())) {
     throw new GatewayError(
       'ERR_METHOD_NOT_ALLOWED',
       `Cannot forward method ${method}: a gateway interface has no form for it`
@@ -153,11 +159,18 @@ const JOINED_COOKIES = /, (?=[!#$%&'*+\-.^_`|~0-9A-Za-z]+=)/g
  * Node and Deno write `; `), which no cookie parser splits: RFC 6265 §4.2.1 wants `; `, and neither
  * a comma nor a space may stand in a cookie's value.
  */
-function joinedHeaders(headers: Headers, consumed: readonly string[]): HeaderField[] {
+function joinedHeaders(headers: Headers): HeaderField[] {
   const fields: HeaderField[] = []
   for (const [name, value] of headers) {
-    if (consumed.includes(name)) continue
     fields.push([name, name === 'cookie' ? value.replace(JOINED_COOKIES, '; ') : value])
   }
   return fields
+}
+
+function withoutConsumed(
+  headers: readonly HeaderField[],
+  consumed: readonly string[] = []
+): readonly HeaderField[] {
+  if (consumed.length === 0) return headers
+  return headers.filter(([name]) => !consumed.includes(name.toLowerCase()))
 }

@@ -13,7 +13,8 @@ import type { ResolvedEnvironOptions } from './environ-options.ts'
 import { badRequest, GatewayError } from './errors.ts'
 import { type Origin, resolveOrigin } from './forwarded.ts'
 import { collectFields, type HeaderFields, removeHopByHop, variableName } from './header-field.ts'
-import { canonicalHost, hostVariable } from './host.ts'
+import { canonicalHost, hostVariable, isHost } from './host.ts'
+import { isNative } from './octets.ts'
 import { checkTargetLength, decodePath, parseTarget, splitMount } from './path.ts'
 import {
   checkMethod,
@@ -49,12 +50,13 @@ interface Resource {
  */
 export function cgiVars(head: RequestHead, options: ResolvedEnvironOptions): CgiVars {
   checkMethod(head.method)
+  checkUrl(head.url)
   const protocol = serverProtocol(head.httpVersion)
   const fields = collectFields(head, options)
   const framing = bodyFraming(head, fields, options)
+  checkExpectation(fields)
   removeHopByHop(fields)
   const origin = resolveOrigin(head, fields, options.isTrusted, options.trustForwardedHost)
-  checkExpectation(fields)
   const resource = readResource(head, fields, options)
 
   const vars: Variable[] = []
@@ -79,6 +81,14 @@ export function cgiVars(head: RequestHead, options: ResolvedEnvironOptions): Cgi
   if (framing.type === 'known') vars.push(['CONTENT_LENGTH', String(framing.length)])
   pushConnection(vars, head, origin, options)
   return { vars, scheme: origin.scheme, framing }
+}
+
+/** A `Request` may have a URL that no HTTP request has, and a URL a host that no Host may be. */
+function checkUrl(url: UrlParts): void {
+  const isHttp = url.protocol === 'http:' || url.protocol === 'https:'
+  if (!isHttp || !isHost(url.host)) {
+    throw badRequest('Cannot forward request: its URL is not one of HTTP')
+  }
 }
 
 function pushConnection(
@@ -110,7 +120,11 @@ function pushTls(vars: Variable[], tls: TlsInfo): void {
     ['SSL_CLIENT_CERT', tls.clientCert],
   ]
   for (const [name, value] of named) {
-    if (value !== undefined) vars.push([name, value])
+    if (value === undefined) continue
+    if (!isNative(value)) {
+      throw badRequest(`Cannot forward ${name}: it holds a character above U+00FF`)
+    }
+    vars.push([name, value])
   }
 }
 
