@@ -9,7 +9,7 @@
  * @module
  */
 import { GatewayError } from '../core/errors.ts'
-import { HOP_BY_HOP } from '../core/header-field.ts'
+import { HOP_BY_HOP, trimWhitespace } from '../core/header-field.ts'
 import type { HeaderField } from '../core/request-head.ts'
 
 /** How the end of a response body is found. */
@@ -142,8 +142,4 @@ function single(fields: readonly HeaderField[], wanted: string): string | undefi
 
 function withoutCr(line: string): string {
   return line.endsWith('\r') ? line.slice(0, -1) : line
-}
-
-function trimWhitespace(text: string): string {
-  return text.replace(/^[ \t]+/, '').replace(/[ \t]+$/, '')
 }
