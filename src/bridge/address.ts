@@ -35,7 +35,8 @@ export function parseAddress(text: string): Address {
   if (match !== null) {
     const [, scheme, ipv6, name, digits] = match
     const port = Number(digits)
-    if (port >= 1 && port <= 65_535) {
+    const isHost = ipv6 === undefined || URL.canParse(`http://[${ipv6}]`)
+    if (isHost && port >= 1 && port <= 65_535) {
       return { type: 'tcp', hostname: ipv6 ?? name ?? '', port, tls: scheme === 'suwsgi' }
     }
   }

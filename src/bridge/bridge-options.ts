@@ -175,6 +175,12 @@ function resolveParams(params: Readonly<Record<string, string>>): Variable[] {
         `Cannot use params ${JSON.stringify(name)}: wanted a name of letters, digits, "_" and "."`
       )
     }
+    if (name === 'CONTENT_LENGTH') {
+      throw new TypeError('Cannot use params CONTENT_LENGTH: it is the length of each body')
+    }
+    if (typeof value !== 'string') {
+      throw new TypeError(`Cannot use params ${name}: its value is no string, wanted a string`)
+    }
     if (/[\r\n\0]|[^\0-\xff]/.test(value)) {
       throw new TypeError(
         `Cannot use params ${name}: its value holds CR, LF, NUL or a character above U+00FF`

@@ -104,18 +104,29 @@ class UwsgiBridge {
   readonly #options: ResolvedBridgeOptions
   #closed = false
   #underWay = 0
-  #onIdle: () => void = () => {}
+  readonly #idle = Promise.withResolvers<void>()
 
   constructor(runtime: BridgeRuntime, address: Address, options: BridgeOptions) {
     this.#runtime = runtime
     this.#address = address
-    this.#options = resolveBridgeOptions({ headerEncoding: runtime.headerEncoding, ...options })
+    this.#options = resolveBridgeOptions({
+      ...options,
+      headerEncoding: options.headerEncoding ?? runtime.headerEncoding,
+    })
   }
 
   async fetch(request: Request, env: unknown): Promise<Response> {
-    const head = requestHead(request, this.#runtime.requestMeta(request, env))
-    const body = request.body === null ? undefined : streamSource(request.body)
-    return toResponse(await this.answer(head, body, request.signal, env), this.#runtime)
+    let response: GatewayResponse
+    try {
+      const head = requestHead(request, this.#runtime.requestMeta(request, env))
+      const body = request.body === null ? undefined : streamSource(request.body)
+      response = await this.answer(head, body, request.signal, env)
+    } catch (error) {
+      // Somebody else reads the body already.
+      this.#report(request.method, new URL(request.url).pathname, error)
+      response = errorResponse(error)
+    }
+    return toResponse(response, this.#runtime)
   }
 
   async answer(
@@ -131,7 +142,7 @@ class UwsgiBridge {
       const connection = await this.#open(env, signal)
       return this.#toClient(await exchange(connection, request, this.#options, signal), head)
     } catch (error) {
-      await body?.cancel(error)
+      void body?.cancel(error)
       this.#end(head, error)
       return errorResponse(error)
     }
@@ -143,7 +154,7 @@ class UwsgiBridge {
 
   async close(): Promise<void> {
     this.#closed = true
-    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve))
+    if (this.#underWay > 0) await this.#idle.promise
   }
 
   async #open(env: unknown, signal?: AbortSignal): Promise<Connection> {
@@ -184,13 +195,22 @@ class UwsgiBridge {
   /** One request has ended, well or not. */
   #end(head: RequestHead, error?: unknown): void {
     this.#underWay--
-    if (this.#underWay === 0) this.#onIdle()
+    if (this.#underWay === 0 && this.#closed) this.#idle.resolve()
     if (error === undefined || (error instanceof GatewayError && NOT_REPORTED.has(error.code)))
       return
-    this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {
-      method: head.method,
-      path: head.rawTarget ?? head.url.pathname,
-      upstream: formatAddress(this.#address),
-    })
+    this.#report(head.method, head.rawTarget ?? head.url.pathname, error)
+  }
+
+  #report(method: string, path: string, error: unknown): void {
+    try {
+      this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {
+        method,
+        path,
+        upstream: formatAddress(this.#address),
+      })
+    } catch (failure) {
+      // A hook that fails must not take the answer with it.
+      console.error(failure)
+    }
   }
 }

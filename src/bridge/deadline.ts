@@ -4,6 +4,9 @@
  * @module
  */
 
+import type { BodySource } from '../core/body-source.ts'
+import type { GatewayError } from '../core/errors.ts'
+
 /** Longest delay a timer takes, in milliseconds; beyond it, runtimes fire at once. */
 const MAX_DELAY_MS = 2_147_483_647
 
@@ -17,6 +20,7 @@ export class Deadline {
   #timer: ReturnType<typeof setTimeout> | undefined
   /** When the current step began, `undefined` between steps. */
   #since: number | undefined
+  #stopped = false
 
   /**
    * @param timeoutMs Longest step, in milliseconds; `Infinity` for no limit.
@@ -29,6 +33,7 @@ export class Deadline {
 
   /** Begins a step, or begins it anew. */
   start(): void {
+    if (this.#stopped) return
     this.#since = performance.now()
     if (this.#timer === undefined && this.#timeoutMs !== Infinity) this.#sleep(this.#timeoutMs)
   }
@@ -40,6 +45,7 @@ export class Deadline {
 
   /** Ends the deadline for good and frees its timer. */
   stop(): void {
+    this.#stopped = true
     this.#since = undefined
     clearTimeout(this.#timer)
     this.#timer = undefined
@@ -55,5 +61,41 @@ export class Deadline {
     const left = this.#since + this.#timeoutMs - performance.now()
     if (left > 0) this.#sleep(left)
     else this.#onExpire()
+  }
+}
+
+/**
+ * Bounds each read of a source.
+ *
+ * @param timeoutMs Longest read, in milliseconds; `Infinity` for no limit.
+ * @param makeError Makes the error that a later read rejects with.
+ */
+export function inTime(
+  source: BodySource,
+  timeoutMs: number,
+  makeError: () => GatewayError
+): BodySource {
+  let giveUp: ((error: GatewayError) => void) | undefined
+  const deadline = new Deadline(timeoutMs, () => giveUp?.(makeError()))
+  return {
+    async read() {
+      deadline.start()
+      try {
+        const chunk = await new Promise<Uint8Array | undefined>((resolve, reject) => {
+          giveUp = reject
+          source.read().then(resolve, reject)
+        })
+        if (chunk === undefined) deadline.stop()
+        else deadline.pause()
+        return chunk
+      } catch (error) {
+        deadline.stop()
+        throw error
+      }
+    },
+    async cancel(reason) {
+      deadline.stop()
+      await source.cancel(reason)
+    },
   }
 }

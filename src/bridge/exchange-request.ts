@@ -5,9 +5,11 @@
  */
 import { encodePacket } from '../codec/uwsgi.ts'
 import { type BodySource, bytesSource, collectRequest, exactly } from '../core/body-source.ts'
+import { GatewayError } from '../core/errors.ts'
 import type { RequestHead } from '../core/request-head.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
+import { inTime } from './deadline.ts'
 import type { ExchangeRequest } from './exchange.ts'
 
 /** Variables no packet carries: the line ends of PEM cannot stand in one. */
@@ -27,14 +29,24 @@ export async function toExchangeRequest(
   const built = cgiVars(head, options.environ)
   const { framing } = built
   let source: BodySource | undefined
-  if (body !== undefined && framing.type === 'known') source = exactly(body, framing.length)
-  if (body !== undefined && framing.type === 'unknown') {
-    const { maxBodyBytes, maxBufferedBodyBytes } = options.environ
-    const bytes = await collectRequest(body, Math.min(maxBodyBytes, maxBufferedBodyBytes))
-    built.vars.push(['CONTENT_LENGTH', String(bytes.length)])
-    source = bytesSource(bytes)
+  if (body !== undefined && framing.type !== 'none') {
+    const timed = inTime(body, options.clientBodyTimeout, () => clientTimeout(options))
+    if (framing.type === 'known') source = exactly(timed, framing.length)
+    else {
+      const { maxBodyBytes, maxBufferedBodyBytes } = options.environ
+      const bytes = await collectRequest(timed, Math.min(maxBodyBytes, maxBufferedBodyBytes))
+      built.vars.push(['CONTENT_LENGTH', String(bytes.length)])
+      source = bytesSource(bytes)
+    }
   }
   return { method: head.method, packet: encodeRequest(built, options), body: source }
+}
+
+function clientTimeout({ clientBodyTimeout }: ResolvedBridgeOptions): GatewayError {
+  return new GatewayError(
+    'ERR_CLIENT_TIMEOUT',
+    `The client sent no body for ${clientBodyTimeout} ms`
+  )
 }
 
 /** Encodes the uwsgi dialect of the CGI variables. */

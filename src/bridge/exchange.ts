@@ -27,7 +27,6 @@ export interface ExchangeRequest {
 export interface ExchangeLimits {
   readonly sendTimeout: number
   readonly readTimeout: number
-  readonly clientBodyTimeout: number
   readonly bufferSize: number
 }
 
@@ -57,7 +56,6 @@ class Exchange {
   readonly #signal: AbortSignal | undefined
   readonly #sendDeadline: Deadline
   readonly #readDeadline: Deadline
-  readonly #clientDeadline: Deadline
   /** Why the exchange failed; the first reason counts. */
   #failure: GatewayError | undefined
   #over = false
@@ -65,7 +63,6 @@ class Exchange {
   #sent = false
   #writeFailed = false
   #reading = false
-  #headSeen = false
 
   constructor(
     connection: Connection,
@@ -87,11 +84,6 @@ class Exchange {
       limits.readTimeout,
       'The upstream sent nothing for'
     )
-    this.#clientDeadline = this.#deadline(
-      'ERR_CLIENT_TIMEOUT',
-      limits.clientBodyTimeout,
-      'The client sent no body for'
-    )
   }
 
   async start(): Promise<GatewayResponse> {
@@ -100,7 +92,6 @@ class Exchange {
     void this.#send()
     const head = await this.#receive()
     if (head.type !== 'head') throw new TypeError(`Cannot begin a response with ${head.type}`)
-    this.#headSeen = true
     const { status, reason, headers, framing } = head
     if (framing.type === 'none') return { status, reason, headers }
     const body: BodySource = {
@@ -132,9 +123,7 @@ class Exchange {
   async #readRequest(): Promise<Uint8Array | undefined> {
     const { body } = this.#request
     if (body === undefined || this.#sent) return undefined
-    this.#clientDeadline.start()
     const chunk = await body.read()
-    this.#clientDeadline.pause()
     return this.#sent ? undefined : chunk
   }
 
@@ -173,7 +162,7 @@ class Exchange {
 
   async #readConnection(): Promise<Uint8Array | undefined> {
     this.#reading = true
-    if (this.#sent || this.#headSeen) this.#readDeadline.start()
+    if (this.#sent) this.#readDeadline.start()
     try {
       return await this.#connection.read()
     } finally {
@@ -227,8 +216,7 @@ class Exchange {
     if (this.#over) return
     this.#over = true
     this.#signal?.removeEventListener('abort', this.#onAbort)
-    for (const deadline of [this.#sendDeadline, this.#readDeadline, this.#clientDeadline])
-      deadline.stop()
+    for (const deadline of [this.#sendDeadline, this.#readDeadline]) deadline.stop()
     this.#connection.close()
     this.#cancelRequest(this.#failure)
   }
@@ -241,7 +229,7 @@ class Exchange {
   }
 
   #deadline(
-    code: 'ERR_SEND_TIMEOUT' | 'ERR_READ_TIMEOUT' | 'ERR_CLIENT_TIMEOUT',
+    code: 'ERR_SEND_TIMEOUT' | 'ERR_READ_TIMEOUT',
     timeoutMs: number,
     what: string
   ): Deadline {

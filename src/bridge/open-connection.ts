@@ -6,6 +6,7 @@
 import { GatewayError } from '../core/errors.ts'
 import { type Address, formatAddress } from './address.ts'
 import type { Connect, Connection } from './connection.ts'
+import { Deadline } from './deadline.ts'
 
 /**
  * Opens a connection to a backend.
@@ -31,19 +32,15 @@ export async function openConnection(
     giveUp(new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection'))
   if (signal?.aborted) onAbort()
   signal?.addEventListener('abort', onAbort)
-  const timer =
-    timeoutMs === Infinity
-      ? undefined
-      : setTimeout(
-          () =>
-            giveUp(
-              new GatewayError(
-                'ERR_CONNECT_TIMEOUT',
-                `${name} did not accept a connection within ${timeoutMs} ms`
-              )
-            ),
-          timeoutMs
-        )
+  const deadline = new Deadline(timeoutMs, () =>
+    giveUp(
+      new GatewayError(
+        'ERR_CONNECT_TIMEOUT',
+        `${name} did not accept a connection within ${timeoutMs} ms`
+      )
+    )
+  )
+  deadline.start()
   const opening = connect(address, controller.signal)
   try {
     return await Promise.race([opening, given.promise])
@@ -56,7 +53,7 @@ export async function openConnection(
       cause: error,
     })
   } finally {
-    clearTimeout(timer)
+    deadline.stop()
     signal?.removeEventListener('abort', onAbort)
   }
 }

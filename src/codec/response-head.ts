@@ -50,7 +50,8 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   const hasStatusLine = first.startsWith('HTTP/')
   const fields = lines.slice(hasStatusLine ? 1 : 0).map(parseField)
   if (!hasStatusLine && fields.length === 0) throw protocolError('its head is empty')
-  const { status, reason } = hasStatusLine ? parseStatusLine(first) : cgiStatus(fields)
+  const statusField = single(fields, 'status')
+  const { status, reason } = hasStatusLine ? parseStatusLine(first) : cgiStatus(fields, statusField)
   if (status < 100 || status > 599) throw protocolError(`its status is ${status}`)
   const framing = responseFraming(status, method, fields)
   return { status, reason, headers: endToEnd(fields, status), framing }
@@ -72,8 +73,10 @@ function parseStatusLine(line: string): { status: number; reason: string } {
 }
 
 /** Without a status line: `Status`, else 302 for a `Location`, else 200, as nginx and RFC 3875 have it. */
-function cgiStatus(fields: readonly HeaderField[]): { status: number; reason: string } {
-  const value = single(fields, 'status')
+function cgiStatus(
+  fields: readonly HeaderField[],
+  value: string | undefined
+): { status: number; reason: string } {
   if (value === undefined) {
     const location = fields.some(([name]) => name.toLowerCase() === 'location')
     return location ? { status: 302, reason: 'Found' } : { status: 200, reason: 'OK' }

@@ -85,7 +85,7 @@ export function exactly(source: BodySource, length: number): BodySource {
       const wanted = chunk.length > left ? chunk.subarray(0, left) : chunk
       left -= wanted.length
       // The end is known without another read, which might wait for a peer that keeps the line open.
-      if (left === 0) await source.cancel(undefined)
+      if (left === 0) void source.cancel(undefined)
       return wanted
     },
     cancel: (reason) => source.cancel(reason),
@@ -106,7 +106,7 @@ export function atMost(source: BodySource, most: number): BodySource {
       total += chunk?.length ?? 0
       if (total <= most) return chunk
       const error = bodyTooLarge(total, most)
-      await source.cancel(error)
+      void source.cancel(error)
       throw error
     },
     cancel: (reason) => source.cancel(reason),

@@ -1,0 +1,117 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Address } from '../../src/bridge/address.ts'
+import type { Connect, Connection } from '../../src/bridge/connection.ts'
+import { openConnection } from '../../src/bridge/open-connection.ts'
+import { GatewayError } from '../../src/core/errors.ts'
+import { MemoryConnection } from './memory-connection.ts'
+
+const ADDRESS: Address = { type: 'tcp', hostname: 'h', port: 3031, tls: false }
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(expectNoTimer)
+
+function expectNoTimer(): void {
+  const timers = vi.getTimerCount()
+  vi.useRealTimers()
+  expect(timers).toBe(0)
+}
+
+/** A connect that a test settles, and what it was called with. */
+function heldConnect() {
+  const { promise, resolve, reject } = Promise.withResolvers<Connection>()
+  const connect = vi.fn<Connect>(() => promise)
+  return { connect, resolve, reject, signal: () => connect.mock.calls[0]?.[1] }
+}
+
+/** How a promise settled, as far as it has by now. */
+function watched(promise: Promise<Connection>): { error?: GatewayError; value?: Connection } {
+  const seen: { error?: GatewayError; value?: Connection } = {}
+  promise.then(
+    (value) => (seen.value = value),
+    (error: unknown) => (seen.error = error as GatewayError)
+  )
+  return seen
+}
+
+describe('openConnection()', () => {
+  test('hands the address on, and the connection back', async () => {
+    const connection = new MemoryConnection()
+    const { connect, resolve, signal } = heldConnect()
+    const seen = watched(openConnection(connect, ADDRESS, 1000))
+    resolve(connection)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(seen).toEqual({ value: connection })
+    expect(connect.mock.calls[0]?.[0]).toBe(ADDRESS)
+    await vi.advanceTimersByTimeAsync(5000)
+    expect([signal()?.aborted, connection.closed]).toEqual([false, false])
+  })
+
+  test('gives up after its timeout, and closes what comes later', async () => {
+    const connection = new MemoryConnection()
+    const { connect, resolve, signal } = heldConnect()
+    const seen = watched(openConnection(connect, ADDRESS, 1000))
+    await vi.advanceTimersByTimeAsync(999)
+    expect(seen).toEqual({})
+    await vi.advanceTimersByTimeAsync(1)
+    expect(seen.error).toMatchObject({
+      code: 'ERR_CONNECT_TIMEOUT',
+      status: 504,
+      message: 'uwsgi://h:3031 did not accept a connection within 1000 ms',
+    })
+    expect(signal()?.aborted).toBe(true)
+    resolve(connection)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(connection.closed).toBe(true)
+  })
+
+  test.each([Infinity, 2 ** 31, 2 ** 40])(
+    'with %d ms does not give up at once',
+    async (timeoutMs) => {
+      const { connect, resolve } = heldConnect()
+      const seen = watched(openConnection(connect, ADDRESS, timeoutMs))
+      await vi.advanceTimersByTimeAsync(1_000_000)
+      expect(seen).toEqual({})
+      resolve(new MemoryConnection())
+      await vi.advanceTimersByTimeAsync(0)
+      expect(seen.value).toBeInstanceOf(MemoryConnection)
+    }
+  )
+
+  test('says what the system said when it is refused', async () => {
+    const { connect, reject } = heldConnect()
+    const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
+    const seen = watched(openConnection(connect, { type: 'unix', path: '/app.sock' }, 1000))
+    reject(cause)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(seen.error).toMatchObject({
+      code: 'ERR_UPSTREAM_CONNECT',
+      status: 502,
+      message: 'Cannot connect to unix:/app.sock: connect ECONNREFUSED',
+      cause,
+    })
+  })
+
+  test.each(['before', 'while'])('gives up when the client leaves %s it connects', async (when) => {
+    const connection = new MemoryConnection()
+    const client = new AbortController()
+    if (when === 'before') client.abort()
+    const { connect, resolve, signal } = heldConnect()
+    const seen = watched(openConnection(connect, ADDRESS, 1000, client.signal))
+    client.abort()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(seen.error).toMatchObject({ code: 'ERR_CLIENT_CLOSED' })
+    expect(signal()?.aborted).toBe(true)
+    resolve(connection)
+    await vi.advanceTimersByTimeAsync(0)
+    expect(connection.closed).toBe(true)
+  })
+
+  test('takes its listener off the signal of the client', async () => {
+    const client = new AbortController()
+    const removed = vi.spyOn(client.signal, 'removeEventListener')
+    await openConnection(async () => new MemoryConnection(), ADDRESS, 1000, client.signal)
+    expect(removed).toHaveBeenCalledOnce()
+  })
+})
