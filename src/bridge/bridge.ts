@@ -122,8 +122,8 @@ class UwsgiBridge {
       const body = request.body === null ? undefined : streamSource(request.body)
       response = await this.answer(head, body, request.signal, env)
     } catch (error) {
-      // Somebody else reads the body already.
-      this.#report(request.method, new URL(request.url).pathname, error)
+      // Host and target make no URL, or somebody else reads the body already.
+      this.#report(request.method, request.url, error)
       response = errorResponse(error)
     }
     return toResponse(response, this.#runtime)

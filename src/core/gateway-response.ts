@@ -30,6 +30,8 @@ export interface ResponseForm {
    */
   readonly bodyStream?:
     ((source: BodySource, length: number | undefined) => ReadableStream) | undefined
+  /** More members for the second argument of `new Response()`. */
+  readonly responseInit?: object | undefined
 }
 
 const PHRASES: Readonly<Record<number, string>> = {
@@ -66,7 +68,7 @@ export function toResponse(response: GatewayResponse, form: ResponseForm): Respo
   }
   const { body, status, reason } = response
   const stream = body === undefined ? null : (form.bodyStream ?? sourceStream)(body, length)
-  return new Response(stream, { status, statusText: reason, headers })
+  return new Response(stream, { status, statusText: reason, headers, ...form.responseInit })
 }
 
 /**

@@ -35,6 +35,12 @@ export interface TlsInfo {
 
 /** What an adapter knows about a request and a Fetch `Request` does not say. */
 export interface RequestMeta {
+  /**
+   * The URL, where the runtime's form of it is not one of HTTP.
+   *
+   * @default `request.url`
+   */
+  readonly url?: string | undefined
   /** The request-target exactly as on the wire, one code unit an octet. */
   readonly rawTarget?: string | undefined
   /** Header lines in wire order with duplicates, one code unit an octet. */
@@ -51,6 +57,12 @@ export interface RequestMeta {
   readonly consumedHeaders?: readonly string[] | undefined
   /** Set when the connection is TLS. */
   readonly tls?: TlsInfo | undefined
+  /**
+   * Whether a body follows, where `request.body` does not tell.
+   *
+   * @default whether `request.body` is there
+   */
+  readonly hasBody?: boolean | undefined
 }
 
 /** The parts of a parsed URL that the rules read; a `URL` is one. */
@@ -103,10 +115,12 @@ const HTTP_VERSIONS: Readonly<Record<string, string>> = {
  * @param meta What the adapter knows besides.
  */
 export function requestHead(request: Request, meta: RequestMeta = {}): RequestHead {
+  // workerd and Deno hand over the path unnormalised: parsing again makes all runtimes agree.
+  const url = URL.parse(meta.url ?? request.url)
+  if (url === null) throw badRequest('Cannot read request: Host and request-target make no URL')
   return {
     method: request.method,
-    // workerd and Deno hand over the path unnormalised: parsing again makes all runtimes agree.
-    url: new URL(request.url),
+    url,
     headers: withoutConsumed(
       meta.rawHeaders ?? joinedHeaders(request.headers),
       meta.consumedHeaders
@@ -116,7 +130,7 @@ export function requestHead(request: Request, meta: RequestMeta = {}): RequestHe
     httpVersion: meta.httpVersion ?? '1.1',
     remote: meta.remote ?? undefined,
     tls: meta.tls,
-    hasBody: request.body !== null,
+    hasBody: meta.hasBody ?? request.body !== null,
   }
 }
 

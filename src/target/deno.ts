@@ -8,7 +8,7 @@ import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
 import type { RequestMeta } from '../core/request-head.ts'
-import { rawTarget } from './raw-target.ts'
+import { targetMeta } from './raw-target.ts'
 import {
   CLOSE_TIMEOUT_MS,
   fetchOf,
@@ -63,7 +63,11 @@ export function createBridge(address: string, options: BridgeOptions & SslOption
  */
 export function requestMeta(request: Request, env?: unknown): RequestMeta {
   const info = env as DenoServeInfo | undefined
-  return { rawTarget: rawTarget(request.url), remote: peerOf(info?.remoteAddr) }
+  return {
+    ...targetMeta(request.url),
+    remote: peerOf(info?.remoteAddr),
+    hasBody: hasBody(request),
+  }
 }
 
 /**
@@ -108,6 +112,15 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   }
 }
 
+/**
+ * Deno gives every request but GET and HEAD a body, so its head must tell (RFC 9112 §6.3). HTTP/2,
+ * which has no Host, needs neither field.
+ */
+function hasBody({ body, headers }: Request): boolean {
+  const framed = ['content-length', 'transfer-encoding'].some((name) => headers.has(name))
+  return body !== null && (framed || !headers.has('host'))
+}
+
 function accessLine(
   request: Request,
   info: DenoServeInfo,
@@ -117,7 +130,7 @@ function accessLine(
   return formatAccessLog({
     remote: peerOf(info.remoteAddr)?.addr,
     method: request.method,
-    target: rawTarget(request.url) ?? new URL(request.url).pathname,
+    target: targetMeta(request.url).rawTarget ?? request.url,
     protocol: 'HTTP',
     status: response.status,
     durationMs,

@@ -12,7 +12,7 @@ import type { Connect, Connection } from '../bridge/connection.ts'
 import { type BodySource, sourceStream } from '../core/body-source.ts'
 import { parseAddress as parseIpAddress } from '../core/forwarded.ts'
 import type { Peer, RequestMeta } from '../core/request-head.ts'
-import { rawTarget } from './raw-target.ts'
+import { targetMeta } from './raw-target.ts'
 import type { WorkersCf, WorkersConnect, WorkersSocket } from './types/workers.ts'
 
 export type { Bridge } from '../bridge/bridge.ts'
@@ -63,6 +63,8 @@ export function createBridge(address: string, options: WorkersBridgeOptions = {}
       // workerd decodes header bytes as UTF-8 and writes them so (workerd#6927).
       headerEncoding: 'utf8',
       bodyStream,
+      // workerd would compress a body again that says it is compressed.
+      responseInit: { encodeBody: 'manual' },
     },
     address,
     options
@@ -79,7 +81,7 @@ export function requestMeta(request: Request): RequestMeta {
   const cf = (request as { cf?: WorkersCf }).cf
   const https = request.url.startsWith('https:')
   return {
-    rawTarget: rawTarget(request.url),
+    ...targetMeta(request.url),
     remote: peerOf(request.headers.get('cf-connecting-ip')),
     consumedHeaders: ['cf-connecting-ip'],
     tls: https && cf?.tlsVersion ? { protocol: cf.tlsVersion, cipher: cf.tlsCipher } : undefined,
@@ -129,10 +131,10 @@ function socketConnection(socket: WorkersSocket): Connection {
       return value
     },
     async write(bytes) {
-      await writer.write(bytes)
-      // workerd drops what it has not read yet when a write fails. A turn of the event loop before
-      // the next write lets in the answer of a backend that wants no more of the body.
+      // workerd drops what it has not read yet when a write fails. A turn of the event loop right
+      // before the write lets in the answer of a backend that wants no more of the body.
       await new Promise((resolve) => setTimeout(resolve))
+      await writer.write(bytes)
     },
     close() {
       reader.cancel().catch(() => {})

@@ -26,6 +26,7 @@ import {
   type Server,
 } from '../serve-options.ts'
 import { incomingHead, incomingSource } from './incoming.ts'
+import { lingerOnClose } from './lingering-close.ts'
 import { listenOn } from './listen.ts'
 import { writeResponse } from './outgoing.ts'
 
@@ -43,10 +44,6 @@ type Answer = (
  * right status: 64 KiB of fields and 8 KiB of target.
  */
 const MAX_HEADER_SIZE = 81_920
-/** nginx's `lingering_timeout`: how long an unread body may pause before the connection is closed. */
-const LINGERING_TIMEOUT_MS = 5000
-/** nginx's `lingering_time`: how long it may go on at all. */
-const LINGERING_TIME_MS = 30_000
 
 /**
  * Serves a handler over HTTP.
@@ -97,7 +94,7 @@ async function respond(
     if (!outgoing.writableFinished) gone.abort()
     log?.(accessLine(incoming, outgoing, performance.now() - began))
   })
-  outgoing.on('finish', () => linger(incoming))
+  lingerOnClose(incoming, outgoing)
   const response = await toResponse(answer, incoming, outgoing, gone.signal)
   if (outgoing.destroyed) {
     await response.body?.cancel(gone.signal.reason)
@@ -158,28 +155,6 @@ function fromResponse(response: Response, method: string): GatewayResponse {
   const { status, statusText: reason } = response
   if (response.body === null || method === 'HEAD') return { status, reason, headers }
   return { status, reason, headers, body: streamSource(response.body) }
-}
-
-/**
- * Watches a body that the answer did not wait for. Closing at once would reset the connection and
- * take the answer with it, so it is read and thrown away for a while, as nginx does.
- */
-function linger(incoming: IncomingMessage): void {
-  if (incoming.complete || incoming.destroyed) return
-  const { socket } = incoming
-  let bytes = socket.bytesRead
-  let left = LINGERING_TIME_MS / LINGERING_TIMEOUT_MS
-  const timer = setInterval(() => {
-    left--
-    if (!incoming.complete && left > 0 && socket.bytesRead > bytes) {
-      bytes = socket.bytesRead
-      return
-    }
-    clearInterval(timer)
-    if (!incoming.complete) socket.destroy()
-  }, LINGERING_TIMEOUT_MS)
-  timer.unref()
-  incoming.on('close', () => clearInterval(timer))
 }
 
 function accessLine(

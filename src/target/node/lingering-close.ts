@@ -1,0 +1,57 @@
+/**
+ * Closing on a client that is still sending.
+ *
+ * An answer that does not wait for the body leaves bytes of it unread. Closing then resets the
+ * connection, which may take the answer with it, so they are read and thrown away for a while: what
+ * nginx calls `lingering_close`.
+ *
+ * @module
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+
+/** nginx's `lingering_timeout`: how long an unread body may pause before the connection is closed. */
+const LINGERING_TIMEOUT_MS = 5000
+/** nginx's `lingering_time`: how long it may go on at all. */
+const LINGERING_TIME_MS = 30_000
+
+/** Keeps the connection until the body has been read, or its sender takes too long. */
+export function lingerOnClose(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  const { headers } = incoming
+  if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
+  closeGently(incoming)
+  outgoing.on('finish', () => watchBody(incoming))
+}
+
+/** node:http destroys the socket behind the last answer; ends our side only while the body comes. */
+function closeGently(incoming: IncomingMessage): void {
+  const { socket } = incoming
+  socket.destroySoon = function destroyAfterBody() {
+    if (incoming.complete || incoming.destroyed) {
+      Socket.prototype.destroySoon.call(socket)
+      return
+    }
+    socket.end()
+    // What follows the body on this connection is nobody's request.
+    incoming.on('end', () => socket.destroy())
+  }
+}
+
+/** Destroys a connection whose body pauses or goes on for too long. */
+function watchBody(incoming: IncomingMessage): void {
+  if (incoming.complete || incoming.destroyed) return
+  const { socket } = incoming
+  let bytes = socket.bytesRead
+  let left = LINGERING_TIME_MS / LINGERING_TIMEOUT_MS
+  const timer = setInterval(() => {
+    left--
+    if (!incoming.complete && left > 0 && socket.bytesRead > bytes) {
+      bytes = socket.bytesRead
+      return
+    }
+    clearInterval(timer)
+    if (!incoming.complete) socket.destroy()
+  }, LINGERING_TIMEOUT_MS)
+  timer.unref()
+  incoming.on('close', () => clearInterval(timer))
+}

@@ -1,0 +1,4 @@
+import { nodeTarget } from './node-target.ts'
+import { describeTarget } from './suite.ts'
+
+describeTarget(nodeTarget)

@@ -1,0 +1,161 @@
+import { afterAll, describe, expect, test } from 'vitest'
+import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
+import { logged } from '../support/deadline.ts'
+import { send } from '../support/http-client.ts'
+import { type ScriptedBackend, startScriptedBackend } from '../support/scripted-backend.ts'
+import { describeTarget } from './suite.ts'
+import type { RunningTarget, TargetVariables } from './target.ts'
+import { bundleWorker } from './workers-target.ts'
+
+const target = await bundleWorker()
+
+describeTarget(target)
+
+describe('the Worker', () => {
+  const stops: (() => Promise<void>)[] = []
+  afterAll(async () => {
+    await Promise.all(stops.map((stop) => stop()))
+  })
+
+  async function start(variables: TargetVariables): Promise<RunningTarget> {
+    const worker = await target.start(variables)
+    stops.push(worker.stop)
+    return worker
+  }
+  async function uwsgi(): Promise<UwsgiServer> {
+    const server = await startUwsgi({ app: 'environ' })
+    stops.push(server.stop)
+    return server
+  }
+  async function scripted(): Promise<ScriptedBackend> {
+    const backend = await startScriptedBackend()
+    stops.push(backend.stop)
+    return backend
+  }
+
+  describe('GET /_gateway/health', () => {
+    test('is 200 while uWSGI answers pings, 503 once it does not', async () => {
+      const backend = await uwsgi()
+      const worker = await start({ UPSTREAM: backend.address })
+      const { origin } = worker
+      const up = await send(origin, { target: '/_gateway/health' })
+      expect(up.status).toBe(200)
+      expect(up.json()).toEqual({ status: 'ok' })
+      expect(up.header('cache-control')).toBe('no-store')
+      expect(up.header('content-type')).toBe('application/json')
+
+      await backend.stop()
+      const down = await send(origin, { target: '/_gateway/health' })
+      expect(down.status).toBe(503)
+      expect(down.json()).toEqual({ status: 'error', code: 'ERR_UPSTREAM_CONNECT' })
+      expect(down.header('cache-control')).toBe('no-store')
+      await logged(worker, /Cannot connect to uwsgi:\/\/127\.0\.0\.1:/)
+    })
+
+    test('is 503 when something else answers, or nothing in READ_TIMEOUT', async () => {
+      const backend = await scripted()
+      backend.on('', { reply: 'HTTP/1.1 200 OK\r\n\r\n' })
+      const { origin } = await start({ UPSTREAM: backend.address, READ_TIMEOUT: '1000' })
+      const wrong = await send(origin, { target: '/_gateway/health' })
+      expect(wrong.status).toBe(503)
+      expect(wrong.json()).toEqual({ status: 'error', code: 'ERR_UPSTREAM_PROTOCOL' })
+
+      backend.on('', { ending: 'hold' })
+      const silent = await send(origin, { target: '/_gateway/health' })
+      expect(silent.status).toBe(503)
+      expect(silent.json()).toEqual({ status: 'error', code: 'ERR_READ_TIMEOUT' })
+    })
+
+    test('HEALTH_PATH moves it or turns it off', async () => {
+      const { address } = await uwsgi()
+      const moved = await start({ UPSTREAM: address, HEALTH_PATH: '/up' })
+      expect((await send(moved.origin, { target: '/up' })).json()).toEqual({ status: 'ok' })
+      expect((await send(moved.origin, { target: '/up?now' })).json()).toEqual({ status: 'ok' })
+      const old = await send(moved.origin, { target: '/_gateway/health' })
+      expect(old.json()).toMatchObject({ PATH_INFO: '/_gateway/health' })
+
+      const off = await start({ UPSTREAM: address, HEALTH_PATH: 'off' })
+      const through = await send(off.origin, { target: '/_gateway/health' })
+      expect(through.json()).toMatchObject({ PATH_INFO: '/_gateway/health' })
+    })
+  })
+
+  describe('without UPSTREAM', () => {
+    const HOSTILE = '<script>alert(1)</script>'
+
+    test('shows the environ as a page that runs nothing', async () => {
+      const { origin } = await start({ UPSTREAM: '' })
+      const page = await send(origin, {
+        target: '/caf%C3%A9?a=b',
+        headers: [
+          ['Accept', 'text/html,*/*;q=0.8'],
+          ['X-Hostile', HOSTILE],
+        ],
+      })
+      expect(page.status).toBe(200)
+      expect(page.header('content-type')).toMatch(/^text\/html/)
+      expect(page.header('content-security-policy')).toContain("default-src 'none'")
+      expect(page.header('cache-control')).toBe('no-store')
+      expect(page.header('vary')).toBe('Accept')
+      expect(page.header('x-content-type-options')).toBe('nosniff')
+      expect(page.text).toContain('PATH_INFO')
+      expect(page.text).toContain('HTTP_X_HOSTILE')
+      expect(page.text).not.toContain(HOSTILE)
+    })
+
+    test('shows it as JSON to who asks for that', async () => {
+      const { origin } = await start({ MOUNT: '/m' })
+      const response = await send(origin, {
+        target: '/m/caf%C3%A9?a=b',
+        headers: [
+          ['Accept', 'application/json'],
+          ['CF-Connecting-IP', '203.0.113.7'],
+        ],
+      })
+      expect(response.header('content-type')).toBe('application/json')
+      const shown = response.text
+      for (const part of ['"SCRIPT_NAME": "/m"', '"QUERY_STRING": "a=b"', '203.0.113.7']) {
+        expect(shown).toContain(part)
+      }
+      expect(shown).not.toContain('CF_CONNECTING_IP')
+    })
+
+    test('refuses what a bridge refuses', async () => {
+      const { origin } = await start({ MOUNT: '/m' })
+      expect((await send(origin, { target: '/other' })).status).toBe(404)
+      expect((await send(origin, { target: '/m/%00' })).status).toBe(400)
+    })
+  })
+
+  test.each([
+    ['UPSTREAM', 'http://secret.internal:80'],
+    ['UPSTREAM', 'unix:/secret.sock'],
+    ['READ_TIMEOUT', 'secret'],
+    ['READ_TIMEOUT', '0'],
+    ['TRUSTED_PROXIES', 'secret'],
+    ['HEALTH_PATH', 'secret'],
+    ['ENCODED_SLASH', 'secret'],
+    ['MODIFIER1', '173'],
+    ['PARAMS', 'secret'],
+  ])('a wrong %s is a 500 that names it and keeps its value', async (name, value) => {
+    const worker = await start({ UPSTREAM: 'uwsgi://127.0.0.1:1', [name]: value })
+    for (const path of ['/', '/_gateway/health']) {
+      const { status, text } = await send(worker.origin, { target: path })
+      expect({ status, text }).toEqual({
+        status: 500,
+        text: `500 Internal Server Error: variable ${name} is wrong\n`,
+      })
+    }
+    // Who reads the log is told the value, too.
+    await logged(worker, new RegExp(value))
+  })
+
+  test('UPSTREAM_BINDING that is no binding is a 502 or 500 without its name', async () => {
+    const variables = { UPSTREAM: 'uwsgi://127.0.0.1:1', UPSTREAM_BINDING: 'MISSING' }
+    const worker = await start(variables)
+    const { status, text } = await send(worker.origin, { target: '/' })
+    expect(status).toBeGreaterThanOrEqual(500)
+    expect(text).not.toContain('MISSING')
+    await logged(worker, /env\.MISSING has no connect\(\)/)
+  })
+})
