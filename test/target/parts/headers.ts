@@ -242,16 +242,17 @@ function describeTrust(context: SuiteContext): void {
       expect(seen).toMatchObject({ REMOTE_ADDR: '127.0.0.1' })
     })
 
-    test.runIf(differs.peerIsChosen)('the header that names the peer goes no further', async () => {
-      const { origin } = await context.deployment()
-      for (const addr of ['203.0.113.7', '2001:db8::7']) {
+    test.each(differs.peerIsChosen ? ['203.0.113.7', '2001:db8::7'] : [])(
+      'the header that names the peer goes no further: %s',
+      async (addr) => {
+        const { origin } = await context.deployment()
         const seen = await environOf(origin, { target: '/', headers: differs.peer(addr) })
         expect(seen).toMatchObject({ REMOTE_ADDR: addr })
         expect(seen).not.toHaveProperty('HTTP_CF_CONNECTING_IP')
+        const nonsense = await environOf(origin, { target: '/', headers: differs.peer('evil') })
+        expect(JSON.stringify(nonsense)).not.toContain('evil')
       }
-      const nonsense = await environOf(origin, { target: '/', headers: differs.peer('evil') })
-      expect(JSON.stringify(nonsense)).not.toContain('evil')
-    })
+    )
 
     test('of somebody not trusted are dropped', async () => {
       const { origin } = await context.deployment({ TRUSTED_PROXIES: '192.0.2.0/24' })
