@@ -18,6 +18,7 @@ interface ServeFlags extends Flags {
   readonly upstream: string
   readonly listen: string
   readonly log?: true
+  readonly clientHeaderTimeout: string
   readonly closeTimeout: string
 }
 
@@ -31,6 +32,7 @@ export function serveCommand(): Command {
     )
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
     .option('--log', 'write one line a request to standard output')
+    .option('--client-header-timeout <MS>', 'longest wait for the head of a request', '60000')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
   return addOptionFlags(addSslFlags(command)).action(runServe)
 }
@@ -39,6 +41,7 @@ async function runServe(flags: ServeFlags): Promise<void> {
   const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptionsOf(flags) })
   const server = await serve(bridge, {
     listen: flags.listen,
+    clientHeaderTimeout: milliseconds('--client-header-timeout', flags.clientHeaderTimeout),
     closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
     log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
   })

@@ -149,6 +149,13 @@ export function checkMethod(method: string): void {
   }
 }
 
+/** Checks the Expect field: RFC 9110 §10.1.1 knows one, which the HTTP server in front of us meets. */
+export function checkExpectation(expect: string | undefined): void {
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    throw new GatewayError('ERR_EXPECTATION_FAILED', 'Cannot meet Expect: wanted 100-continue')
+  }
+}
+
 /**
  * `SERVER_PROTOCOL` for an HTTP version.
  *

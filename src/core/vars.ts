@@ -17,6 +17,7 @@ import { canonicalHost, hostVariable, isHost } from './host.ts'
 import { isNative } from './octets.ts'
 import { checkTargetLength, decodePath, parseTarget, splitMount } from './path.ts'
 import {
+  checkExpectation,
   checkMethod,
   type RequestHead,
   serverProtocol,
@@ -54,7 +55,7 @@ export function cgiVars(head: RequestHead, options: ResolvedEnvironOptions): Cgi
   const protocol = serverProtocol(head.httpVersion)
   const fields = collectFields(head, options)
   const framing = bodyFraming(head, fields, options)
-  checkExpectation(fields)
+  checkExpectation(fields.get('expect'))
   removeHopByHop(fields)
   const origin = resolveOrigin(head, fields, options.isTrusted, options.trustForwardedHost)
   const resource = readResource(head, fields, options)
@@ -192,12 +193,4 @@ function rawPathAndQuery(
     throw badRequest('Cannot forward request: its URL names another host than its head does')
   }
   return target.pathAndQuery
-}
-
-/** RFC 9110 §10.1.1 knows one expectation; the HTTP server in front of us answers it. */
-function checkExpectation(fields: HeaderFields): void {
-  const expect = fields.get('expect')
-  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
-    throw new GatewayError('ERR_EXPECTATION_FAILED', 'Cannot meet Expect: wanted 100-continue')
-  }
 }

@@ -22,6 +22,13 @@ export interface ServeOptions {
    * @default 10000
    */
   closeTimeout?: number | undefined
+  /**
+   * Longest wait for the head of a request, in milliseconds; then 408 (nginx:
+   * `client_header_timeout`). On Node; Deno has a limit of its own.
+   *
+   * @default 60000
+   */
+  clientHeaderTimeout?: number | undefined
   /** Receives one line a request, control characters escaped. */
   log?: ((line: string) => void) | undefined
 }
@@ -39,6 +46,8 @@ export type ListenAddress =
   | { readonly type: 'tcp'; readonly hostname: string; readonly port: number }
   | { readonly type: 'unix'; readonly path: string }
 
+/** Default of {@link ServeOptions.clientHeaderTimeout}. */
+export const CLIENT_HEADER_TIMEOUT_MS = 60_000
 /** Default of {@link ServeOptions.closeTimeout}. */
 export const CLOSE_TIMEOUT_MS = 10_000
 

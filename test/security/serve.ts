@@ -15,8 +15,6 @@ export interface ServeProcessOptions {
   upstream: string
   /** More command line options of `serve`. */
   args?: string[]
-  /** Options of node itself. */
-  nodeArgs?: string[]
 }
 
 /** A running `edge-wsgi serve`. */
@@ -27,11 +25,10 @@ export interface ServeProcess extends Server {
 
 /** Starts `edge-wsgi serve` and waits until it says where it listens. */
 export async function startServe(options: ServeProcessOptions): Promise<ServeProcess> {
-  const { upstream, args = [], nodeArgs = [] } = options
+  const { upstream, args = [] } = options
   const { log, stop, found } = await startServer({
     command: process.execPath,
     args: [
-      ...nodeArgs,
       join(PROJECT_ROOT, 'src', 'cli.ts'),
       'serve',
       '--upstream',

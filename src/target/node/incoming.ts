@@ -153,6 +153,15 @@ function isTls(socket: object): socket is TLSSocket & { servername?: unknown } {
 function incomingUrl(incoming: IncomingMessage, headers: readonly HeaderField[]): UrlParts {
   const hosts = headers.filter(([name]) => name.toLowerCase() === 'host')
   if (hosts.length > 1) throw badRequest('Cannot forward request: more than one Host header')
+  if (incoming.httpVersion !== '1.0' && incoming.httpVersion !== '1.1') {
+    throw new GatewayError(
+      'ERR_HTTP_VERSION',
+      `Cannot read HTTP/${incoming.httpVersion} here: wanted HTTP/1.0 or HTTP/1.1`
+    )
+  }
+  if (hosts.length === 0 && incoming.httpVersion === '1.1') {
+    throw badRequest('Cannot forward request: HTTP/1.1 without a Host header')
+  }
   const protocol = isTls(incoming.socket) ? 'https:' : 'http:'
   const target = parseTarget(incoming.url ?? '', incoming.method ?? '')
   const authority = target.type === 'absolute' ? target.authority : hosts[0]?.[1]

@@ -10,12 +10,19 @@ import {
   type Server as HttpServer,
   ServerResponse,
 } from 'node:http'
+import { Socket } from 'node:net'
 import type { Bridge } from '../../bridge/bridge.ts'
 import { type BodySource, sourceStream, streamSource } from '../../core/body-source.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { errorResponse, type GatewayResponse } from '../../core/gateway-response.ts'
-import { checkMethod, type HeaderField, type RequestHead } from '../../core/request-head.ts'
 import {
+  checkExpectation,
+  checkMethod,
+  type HeaderField,
+  type RequestHead,
+} from '../../core/request-head.ts'
+import {
+  CLIENT_HEADER_TIMEOUT_MS,
   CLOSE_TIMEOUT_MS,
   fetchOf,
   formatAccessLog,
@@ -44,6 +51,8 @@ type Answer = (
  * right status: 64 KiB of fields and 8 KiB of target.
  */
 const MAX_HEADER_SIZE = 81_920
+/** How often node:http looks for clients that are late with a head, unless they may be late sooner. */
+const CHECKING_INTERVAL_MS = 30_000
 
 /**
  * Serves a handler over HTTP.
@@ -55,30 +64,71 @@ const MAX_HEADER_SIZE = 81_920
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   const address = parseListen(options.listen)
   const answer = 'handle' in handler ? answerWith(handler) : answerWithFetch(handler)
+  const headersTimeout = options.clientHeaderTimeout ?? CLIENT_HEADER_TIMEOUT_MS
   const server = createServer({
     maxHeaderSize: MAX_HEADER_SIZE,
-    // Each stage has its own timeout; one for the whole request would cut long uploads.
+    // Each stage has its own timeout; one for the whole request would cut long uploads. Left out,
+    // the other would be the lesser of a minute and this 0: none at all.
     requestTimeout: 0,
+    headersTimeout,
+    connectionsCheckingInterval: Math.min(headersTimeout, CHECKING_INTERVAL_MS),
+    // Node answers a missing Host itself and goes on to what is pipelined behind; we end there.
+    requireHostHeader: false,
   })
   // Node would drop the lines over a limit of its own and hand on the rest as if that were all.
   server.maxHeadersCount = 0
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    void respond(server, answer, incoming, outgoing, options)
+    void inTurn(incoming.socket, outgoing, () =>
+      respond(server, answer, incoming, outgoing, options)
+    )
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
-  server.on('connect', (incoming, socket) => {
-    const outgoing = new ServerResponse(incoming)
-    outgoing.shouldKeepAlive = false
-    outgoing.assignSocket(socket as never)
-    outgoing.on('finish', () => socket.end())
-    onRequest(incoming, outgoing)
+  server.on('checkExpectation', onRequest)
+  server.on('connect', (incoming) => {
+    const outgoing = takeOver(incoming)
+    void inTurn(incoming.socket, outgoing, () => {
+      outgoing.assignSocket(incoming.socket)
+      return respond(server, answer, incoming, outgoing, options)
+    })
   })
   const taken = await listenOn(server, address)
   return {
     url: formatListen(taken),
     close: () => closeServer(server, options.closeTimeout ?? CLOSE_TIMEOUT_MS),
   }
+}
+
+/** A response to CONNECT, which asks for a tunnel: node:http has let go of the socket for it. */
+function takeOver(incoming: IncomingMessage): ServerResponse {
+  const { socket } = incoming
+  // Node has taken its own listeners off: without this one, a reset would end the process.
+  socket.on('error', () => {})
+  socket.resume()
+  const outgoing = new ServerResponse(incoming)
+  outgoing.shouldKeepAlive = false
+  // Not `end`: a client that stays would keep the socket, which no timeout watches any more.
+  outgoing.on('finish', () => Socket.prototype.destroySoon.call(socket))
+  return outgoing
+}
+
+/** The end of the answer that a connection is at. */
+const turns = new WeakMap<Socket, Promise<void>>()
+
+/**
+ * Takes the requests of a connection one after the other: only safe methods may be processed side by
+ * side (RFC 9112 §9.3.2), and behind an answer that ends the connection nothing is dispatched, which
+ * the client would send again (CVE-2024-49768).
+ */
+async function inTurn(
+  socket: Socket,
+  outgoing: ServerResponse,
+  run: () => Promise<void>
+): Promise<void> {
+  const before = turns.get(socket)
+  turns.set(socket, new Promise((resolve) => outgoing.on('close', resolve)))
+  await before
+  if (!socket.writableEnded && !socket.destroyed) await run()
 }
 
 async function respond(
@@ -100,8 +150,9 @@ async function respond(
     await response.body?.cancel(gone.signal.reason)
     return
   }
-  // Nobody answers on this connection after the server has closed.
-  if (!server.listening) outgoing.shouldKeepAlive = false
+  // Nobody answers on this connection after the server has closed, and a client that stopped inside
+  // its body is not waited for again (RFC 9110 §15.5.9).
+  if (!server.listening || response.status === 408) outgoing.shouldKeepAlive = false
   await writeResponse(outgoing, response)
 }
 
@@ -112,11 +163,15 @@ async function toResponse(
   outgoing: ServerResponse,
   signal: AbortSignal
 ): Promise<GatewayResponse> {
-  let awaitsContinue = incoming.headers.expect !== undefined
+  // A client of HTTP/1.0 knows no 100 (RFC 9110 §10.1.1).
+  let awaitsContinue = incoming.headers.expect !== undefined && incoming.httpVersion === '1.1'
+  if (endsConnection(incoming)) outgoing.shouldKeepAlive = false
   try {
     // Before the head: the target of CONNECT is not one that a URL can be made of.
     checkMethod(incoming.method ?? '')
+    checkExpectation(incoming.headers.expect)
     const head = incomingHead(incoming)
+    awaitsContinue &&= head.hasBody
     const body = head.hasBody
       ? incomingSource(incoming, () => {
           if (awaitsContinue) outgoing.writeContinue()
@@ -131,6 +186,17 @@ async function toResponse(
     // A client still waiting for 100 may send its body or the next request: nobody can tell which.
     if (awaitsContinue) outgoing.shouldKeepAlive = false
   }
+}
+
+/** Whether it is in doubt, for us or for Node, where the next request begins. */
+function endsConnection({ headers, httpVersion }: IncomingMessage): boolean {
+  const coding = headers['transfer-encoding']
+  // RFC 9112 §6.1: codings that the core refuses, on any version and all of them on HTTP/1.0.
+  if (coding !== undefined && (httpVersion !== '1.1' || coding.toLowerCase() !== 'chunked')) {
+    return true
+  }
+  // llhttp stops at an Upgrade, taken or not, and loses what it has read behind it.
+  return headers.upgrade !== undefined
 }
 
 function answerWith(bridge: Bridge): Answer {
