@@ -46,7 +46,8 @@ function installPython(): void {
   const start = Date.now()
   must('make the virtual environment', ['python3', '-m', 'venv', '--clear', VENV])
   const pip = [venv('python'), '-m', 'pip', '--disable-pip-version-check', '--no-input']
-  must('install requirements.txt', [...pip, 'install', '-r', REQUIREMENTS])
+  // A uWSGI from pip's cache may have been compiled for another python3 of the same version.
+  must('install requirements.txt', [...pip, 'install', '--no-cache-dir', '-r', REQUIREMENTS])
   checkTls()
   writeFileSync(STAMP, stamp)
   console.log(`${place} is made, in ${Math.round((Date.now() - start) / 1000)} s`)
@@ -84,8 +85,7 @@ network, or a pip that is configured for a mirror.`
 function checkTls(): void {
   if (!run([venv('uwsgi'), '--help']).stdout.includes('--suwsgi-socket')) {
     throw new Error(
-      'Cannot use this uWSGI: it was compiled without TLS. Install the headers of OpenSSL, then ' +
-        'run pip cache remove uwsgi'
+      'Cannot use this uWSGI: it was compiled without TLS, wanted the headers of OpenSSL'
     )
   }
 }

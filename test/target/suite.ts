@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
 import type { HeaderLine } from '../support/http-client.ts'
 import { type ScriptedBackend, startScriptedBackend } from '../support/scripted-backend.ts'
+import { describeBackPressure } from './parts/back-pressure.ts'
 import { describeBodies } from './parts/bodies.ts'
 import { APPS, type SuiteContext } from './parts/context.ts'
 import { describeDisconnects } from './parts/disconnects.ts'
@@ -203,6 +204,7 @@ export function describeTarget(target: Target): void {
     describeResponses(context)
     describeFailures(context)
     describeDisconnects(context)
+    describeBackPressure(context)
 
     test('nothing that happened here was a bug to any deployment', async () => {
       for (const deployment of await Promise.all(running.values())) {

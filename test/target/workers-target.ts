@@ -19,6 +19,24 @@ const run = promisify(execFile)
 
 const MAIN_MODULE = 'worker.js'
 
+/**
+ * A private network as a Worker sees it: a binding whose `connect()` reaches addresses that the Worker
+ * itself does not. Cloudflare's VPC Networks binding has the same method, and is remote only.
+ */
+const NETWORK = 'NET'
+const NETWORK_SCRIPT = `
+import { connect } from 'cloudflare:sockets'
+export default {
+  async connect(inbound) {
+    const { localAddress } = await inbound.opened
+    const outbound = connect(localAddress.replace('backend.internal', '127.0.0.1'))
+    await Promise.allSettled([
+      inbound.readable.pipeTo(outbound.writable),
+      outbound.readable.pipeTo(inbound.writable),
+    ])
+  },
+}`
+
 /** Bundles `src/worker.ts` as `wrangler deploy` does; every deployment runs that bundle. */
 export async function bundleWorker(): Promise<Target> {
   const [script, settings] = await Promise.all([bundle(), readSettings()])
@@ -46,9 +64,19 @@ export async function bundleWorker(): Promise<Target> {
                 mainModule: MAIN_MODULE,
                 modules: { [MAIN_MODULE]: { type: 'esm', contents: script } },
               },
-              env: Object.fromEntries(env),
+              env: { ...Object.fromEntries(env), [NETWORK]: { type: 'worker', worker: 'network' } },
             },
             dev: { unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }] },
+          },
+          {
+            config: {
+              name: 'network',
+              ...settings,
+              manifest: {
+                mainModule: MAIN_MODULE,
+                modules: { [MAIN_MODULE]: { type: 'esm', contents: NETWORK_SCRIPT } },
+              },
+            },
           },
         ],
       })

@@ -150,6 +150,19 @@ describe('the Worker', () => {
     await logged(worker, new RegExp(value))
   })
 
+  test('UPSTREAM_BINDING connects through connect() of that binding', async () => {
+    const { address } = await uwsgi()
+    const upstream = address.replace('127.0.0.1', 'backend.internal')
+    const direct = await start({ UPSTREAM: upstream })
+    expect((await send(direct.origin, { target: '/a' })).status).toBe(502)
+    const bound = await start({ UPSTREAM: upstream, UPSTREAM_BINDING: 'NET' })
+    const answer = await send(bound.origin, { target: '/a' })
+    expect(answer.status).toBe(200)
+    expect(answer.json()).toMatchObject({ PATH_INFO: '/a' })
+    const health = await send(bound.origin, { target: '/_gateway/health' })
+    expect(health.status).toBe(200)
+  })
+
   test('UPSTREAM_BINDING that is no binding is a 502 or 500 without its name', async () => {
     const variables = { UPSTREAM: 'uwsgi://127.0.0.1:1', UPSTREAM_BINDING: 'MISSING' }
     const worker = await start(variables)
