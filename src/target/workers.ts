@@ -125,6 +125,7 @@ function socketConnection(socket: WorkersSocket): Connection {
   const writer = socket.writable.getWriter()
   // Failures show in read() and write(); these promises tell them a second time.
   for (const promise of [reader.closed, writer.closed, writer.ready]) promise.catch(() => {})
+  let written = false
   return {
     async read() {
       const { value } = await reader.read()
@@ -132,8 +133,9 @@ function socketConnection(socket: WorkersSocket): Connection {
     },
     async write(bytes) {
       // workerd drops what it has not read yet when a write fails. A turn of the event loop right
-      // before the write lets in the answer of a backend that wants no more of the body.
-      await new Promise((resolve) => setTimeout(resolve))
+      // before each write but the first lets in the answer of a backend that wants no more.
+      if (written) await new Promise((resolve) => setTimeout(resolve))
+      written = true
       await writer.write(bytes)
     },
     close() {

@@ -20,10 +20,13 @@ interface Outcome {
 }
 
 let uwsgi: UwsgiServer
+/** Processes that a failed test would leave behind. */
+const children = new Set<ChildProcess>()
 beforeAll(async () => {
   uwsgi = await startUwsgi()
 })
 afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL')
   await uwsgi.stop()
 })
 
@@ -33,6 +36,8 @@ function start(...args: string[]): {
   done: Promise<Outcome>
 } {
   const child = spawn(process.execPath, [CLI, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
+  children.add(child)
+  child.on('close', () => children.delete(child))
   const output = { status: null as number | null, stdout: '', stderr: '' }
   child.stdout.setEncoding('latin1').on('data', (text: string) => (output.stdout += text))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
