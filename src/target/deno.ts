@@ -83,6 +83,13 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const fetch = fetchOf(handler)
   const listening = Promise.withResolvers<DenoAddr>()
   const broken = new AbortController()
+  const idle = Promise.withResolvers<void>()
+  let underWay = 0
+  let closing = false
+  function end(): void {
+    underWay--
+    if (closing && underWay === 0) idle.resolve()
+  }
   const server = Deno.serve(
     {
       ...(address.type === 'unix'
@@ -92,6 +99,9 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
       onListen: listening.resolve,
     },
     async (request, info) => {
+      underWay++
+      info.completed.then(end, end)
+      if (closing) return new Response(null, { status: 503, headers: { connection: 'close' } })
       const began = performance.now()
       const response = await fetch(request, info)
       options.log?.(accessLine(request, info, response, performance.now() - began))
@@ -103,11 +113,14 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     url: formatListen(
       address.type === 'tcp' && 'port' in taken ? { ...address, port: taken.port } : address
     ),
+    // Not shutdown(): once that waits for a request, nothing can break the request off any more.
     async close() {
-      const timer = setTimeout(() => broken.abort(), options.closeTimeout ?? CLOSE_TIMEOUT_MS)
-      await server.shutdown()
-      await server.finished
+      closing = true
+      const timer = setTimeout(idle.resolve, options.closeTimeout ?? CLOSE_TIMEOUT_MS)
+      if (underWay > 0) await idle.promise
       clearTimeout(timer)
+      broken.abort()
+      await server.finished
     },
   }
 }

@@ -1,7 +1,7 @@
 /**
  * Serves a bridge on Deno, configured with the variables of wrangler.toml.
  *
- * `LISTEN` says where; `SSL_*` name the files for TLS toward the backend, as the flags of the command
+ * `LISTEN` says where, and `CLOSE_TIMEOUT` has SIGTERM close the server; `SSL_*` name the files for TLS toward the backend, as the flags of the command
  * line do.
  *
  * @module
@@ -21,8 +21,16 @@ const bridge = createBridge(upstream, {
   sslCertificate: contents('SSL_CERTIFICATE'),
   sslCertificateKey: contents('SSL_CERTIFICATE_KEY'),
 })
-const { url } = await serve(bridge, { listen: env['LISTEN'] ?? 'http://127.0.0.1:0' })
-console.log(`Listening on ${url}`)
+const closeTimeout = env['CLOSE_TIMEOUT'] === undefined ? undefined : Number(env['CLOSE_TIMEOUT'])
+const server = await serve(bridge, { listen: env['LISTEN'] ?? 'http://127.0.0.1:0', closeTimeout })
+if (closeTimeout !== undefined) process.on('SIGTERM', () => void close())
+console.log(`Listening on ${server.url}`)
+
+async function close(): Promise<void> {
+  await server.close()
+  console.log('Closed')
+  process.exit(0)
+}
 
 function contents(variable: string): string | undefined {
   const path = env[variable]

@@ -21,13 +21,14 @@ export interface DenoConn {
 /** Second argument of a `Deno.serve` handler. */
 export interface DenoServeInfo {
   readonly remoteAddr: DenoAddr
+  /** Settles when the response has been delivered, or its client has gone. */
+  readonly completed: Promise<void>
 }
 
 /** What `Deno.serve` returns. */
 export interface DenoHttpServer {
   readonly addr: DenoAddr
   readonly finished: Promise<void>
-  shutdown(): Promise<void>
 }
 
 /** TLS options of `Deno.connectTls` and `Deno.startTls`. */
