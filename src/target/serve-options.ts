@@ -37,7 +37,7 @@ export interface ServeOptions {
 export interface Server {
   /** `http://host:port` or `unix:/path`, with the port that was taken. */
   readonly url: string
-  /** Stops listening, lets the requests under way end, and resolves when all is closed. */
+  /** Takes no more requests, lets those under way end, and resolves when all is closed. */
   close(): Promise<void>
 }
 
