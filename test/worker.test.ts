@@ -1,12 +1,11 @@
-import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { delimiter, join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
 import { makeDirectory, type Server, startServer } from './backend/process.ts'
 import { findChromium, PROJECT_ROOT } from './backend/programs.ts'
+import { freePort } from './support/free-port.ts'
 import { startUwsgi, type UwsgiServer } from './backend/uwsgi.ts'
 
 /** Where the pictures of the page are left, to be looked at. */
@@ -39,15 +38,6 @@ async function npmStart(UPSTREAM: string): Promise<Server & { origin: string }> 
     probe: async (text) => /Ready on (http:\/\/127\.0\.0\.1:\d+)/.exec(text)?.[1],
   })
   return { origin: found, log, stop }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 describe('npm start without UPSTREAM', () => {

@@ -13,6 +13,7 @@ import {
 } from '../core/environ-options.ts'
 import { GatewayError } from '../core/errors.ts'
 import { logText } from '../core/log-text.ts'
+import { isNative } from '../core/octets.ts'
 import type { Variable } from '../core/vars.ts'
 
 /** What a bridge was doing when an error struck. */
@@ -181,7 +182,7 @@ function resolveParams(params: Readonly<Record<string, string>>): Variable[] {
     if (typeof value !== 'string') {
       throw new TypeError(`Cannot use params ${name}: its value is no string, wanted a string`)
     }
-    if (/[\r\n\0]|[^\0-\xff]/.test(value)) {
+    if (/[\r\n\0]/.test(value) || !isNative(value)) {
       throw new TypeError(
         `Cannot use params ${name}: its value holds CR, LF, NUL or a character above U+00FF`
       )

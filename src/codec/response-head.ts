@@ -10,7 +10,7 @@
  */
 import { GatewayError } from '../core/errors.ts'
 import { HOP_BY_HOP, trimWhitespace } from '../core/header-field.ts'
-import type { HeaderField } from '../core/request-head.ts'
+import { type HeaderField, TOKEN } from '../core/request-head.ts'
 
 /** How the end of a response body is found. */
 export type ResponseFraming =
@@ -32,7 +32,6 @@ export interface ResponseHead {
 
 const STATUS_LINE = /^HTTP\/[0-9]+(?:\.[0-9]+)? +([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
 const STATUS_FIELD = /^([0-9]{3})(?:[ \t]+([\t\x20-\x7e\x80-\xff]*))?$/
-const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /**
@@ -58,12 +57,8 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
 }
 
 /** The error for bytes that are not a response. */
-export function protocolError(what: string, options?: ErrorOptions): GatewayError {
-  return new GatewayError(
-    'ERR_UPSTREAM_PROTOCOL',
-    `Cannot read the upstream's response: ${what}`,
-    options
-  )
+export function protocolError(what: string): GatewayError {
+  return new GatewayError('ERR_UPSTREAM_PROTOCOL', `Cannot read the upstream's response: ${what}`)
 }
 
 function parseStatusLine(line: string): { status: number; reason: string } {
@@ -91,7 +86,7 @@ function parseField(line: string): HeaderField {
   const colon = text.indexOf(':')
   const name = text.slice(0, Math.max(colon, 0))
   // A folded line begins with a space, which no name does.
-  if (!NAME.test(name)) throw protocolError('a header line has no valid name')
+  if (!TOKEN.test(name)) throw protocolError('a header line has no valid name')
   const value = trimWhitespace(text.slice(colon + 1))
   if (!VALUE.test(value)) throw protocolError(`header ${name} holds a control character`)
   return [name, value]

@@ -18,7 +18,7 @@
  */
 import { concat } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
-import { octetsToNative, writeNative } from '../core/octets.ts'
+import { isNative, octetsToNative, writeNative } from '../core/octets.ts'
 import type { Variable } from '../core/vars.ts'
 
 /** Size of the packet header, in bytes. */
@@ -106,8 +106,8 @@ export function encodePacket(
     pairs.push(pair)
   }
   const most = Math.min(maxDatasize, MAX_DATASIZE)
-  if (datasize > most) throw tooLarge(`the vars block is ${datasize} bytes`, most)
-  if (pairs.length > maxVars) throw tooLarge(`it has ${pairs.length} variables`, maxVars)
+  if (datasize > most) throw tooLarge('encode', `the vars block is ${datasize} bytes`, most)
+  if (pairs.length > maxVars) throw tooLarge('encode', `it has ${pairs.length} variables`, maxVars)
   return writePacket(modifier1, modifier2, pairs, datasize)
 }
 
@@ -148,9 +148,10 @@ function checkedSize([name, value]: Variable): number {
   if (LINE_BREAK_OR_NUL.test(name)) {
     throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: its name holds CR, LF or NUL`)
   }
-  if (name.length > MAX_DATASIZE) throw tooLarge(`a name is ${name.length} bytes`, MAX_DATASIZE)
+  if (name.length > MAX_DATASIZE)
+    throw tooLarge('encode', `a name is ${name.length} bytes`, MAX_DATASIZE)
   if (value.length > MAX_DATASIZE) {
-    throw tooLarge(`${name} is ${value.length} bytes`, MAX_DATASIZE)
+    throw tooLarge('encode', `${name} is ${value.length} bytes`, MAX_DATASIZE)
   }
   if (LINE_BREAK_OR_NUL.test(value) && (!PATH_NAMES.has(name) || value.includes('\0'))) {
     // uWSGI echoes SERVER_PROTOCOL into its status line, so a line break would split the answer (UW-7).
@@ -162,7 +163,7 @@ function checkedSize([name, value]: Variable): number {
 }
 
 function refuseWide(name: string, text: string): void {
-  if (/[^\0-\xff]/.test(text)) {
+  if (!isNative(text)) {
     throw badRequest(
       `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`
     )
@@ -175,10 +176,10 @@ function checkModifier(name: string, value: number): void {
   }
 }
 
-function tooLarge(what: string, most: number): GatewayError {
+function tooLarge(verb: 'encode' | 'decode', what: string, most: number): GatewayError {
   return new GatewayError(
     'ERR_VARS_TOO_LARGE',
-    `Cannot encode uwsgi packet: ${what}, limit is ${most}`
+    `Cannot ${verb} uwsgi packet: ${what}, limit is ${most}`
   )
 }
 
@@ -230,7 +231,7 @@ export class PacketDecoder {
     const [modifier1 = 0, low = 0, high = 0, modifier2 = 0] = head
     const datasize = low | (high << 8)
     if (datasize > this.#maxDatasize) {
-      throw tooLargeToRead(`the vars block is ${datasize} bytes`, this.#maxDatasize)
+      throw tooLarge('decode', `the vars block is ${datasize} bytes`, this.#maxDatasize)
     }
     if (this.#size < HEADER_SIZE + datasize) return undefined
     const bytes = this.#join()
@@ -275,17 +276,10 @@ function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
     return octetsToNative(block, start, end)
   }
   while (offset < block.length) {
-    if (vars.length === maxVars) throw tooLargeToRead(`over ${maxVars} variables`, maxVars)
+    if (vars.length === maxVars) throw tooLarge('decode', `over ${maxVars} variables`, maxVars)
     const name = takeString()
     if (name === '') throw badRequest('Cannot decode uwsgi packet: the name of a variable is empty')
     vars.push([name, takeString()])
   }
   return vars
-}
-
-function tooLargeToRead(what: string, most: number): GatewayError {
-  return new GatewayError(
-    'ERR_VARS_TOO_LARGE',
-    `Cannot decode uwsgi packet: ${what}, limit is ${most}`
-  )
 }

@@ -98,7 +98,8 @@ export interface RequestHead {
  * case, since Django makes them upper case again.
  */
 const REFUSED_METHODS = new Set(['CONNECT', 'TRACE', 'TRACK'])
-const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** A token (RFC 9110 §5.6.2): what a method and a field name are. */
+export const TOKEN: RegExp = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const HTTP_VERSIONS: Readonly<Record<string, string>> = {
   '1.0': '1.0',
   '1.1': '1.1',
@@ -136,7 +137,7 @@ export function requestHead(request: Request, meta: RequestMeta = {}): RequestHe
 
 /** Checks the method: a token (RFC 9110 §9.1), and none that a gateway must not forward. */
 export function checkMethod(method: string): void {
-  if (!METHOD.test(method)) {
+  if (!TOKEN.test(method)) {
     throw badRequest(
       `Cannot forward method ${JSON.stringify(method)}: wanted a token of RFC 9110 §5.6.2`
     )

@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { freePort } from '../support/free-port.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ErrorContext } from '../../src/bridge/bridge-options.ts'
 import { collect } from '../../src/core/body-source.ts'
@@ -380,23 +379,13 @@ describe('the limits of a packet', () => {
   })
 })
 
-/** A port on which nobody listens any more. */
-async function closedPort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 describe('bridge.ping()', () => {
   test('resolves when a worker of uWSGI answers', async () => {
     await expect(bridgeTo(uwsgi.address).ping()).resolves.toBeUndefined()
   })
 
   test('rejects when nobody listens', async () => {
-    const address = `uwsgi://127.0.0.1:${await closedPort()}`
+    const address = `uwsgi://127.0.0.1:${await freePort()}`
     await expect(bridgeTo(address).ping()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
     expect((await bridgeTo(address).fetch(request('/'))).status).toBe(502)
     const [[error] = []] = takeReports()

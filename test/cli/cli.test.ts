@@ -9,6 +9,7 @@ import { sha256 } from '../backend/download.ts'
 import { PROJECT_ROOT } from '../backend/programs.ts'
 import { makeCertificates } from '../backend/tls.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
+import { freePort } from '../support/free-port.ts'
 import { eventually, within } from '../support/deadline.ts'
 
 const CLI = join(PROJECT_ROOT, 'src/cli.ts')
@@ -46,6 +47,17 @@ function start(...args: string[]): {
     return output
   })
   return { child, output, done }
+}
+
+/** `serve` in front of uWSGI on a free port, once it listens. */
+async function startServing(
+  ...args: string[]
+): Promise<ReturnType<typeof start> & { origin: string }> {
+  const listen = ['--listen', 'http://127.0.0.1:0']
+  const started = start('serve', '--upstream', uwsgi.address, ...listen, ...args)
+  const line = /^Listening on (\S+),/
+  const origin = await eventually('listening', () => line.exec(started.output.stdout)?.[1])
+  return { ...started, origin }
 }
 
 async function run(...args: string[]): Promise<Outcome> {
@@ -112,7 +124,7 @@ describe('edge-wsgi ping', () => {
   })
 
   test('exits with 1 and says why when nothing listens', async () => {
-    const { status, stderr } = await run('ping', await closedPort())
+    const { status, stderr } = await run('ping', `uwsgi://127.0.0.1:${await freePort()}`)
     expect(status).toBe(1)
     expect(stderr).toMatch(
       /^edge-wsgi: Cannot connect to uwsgi:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/
@@ -260,18 +272,7 @@ describe('edge-wsgi environ', () => {
 
 describe('edge-wsgi serve', () => {
   test('prints one line when it listens, logs a line a request, lets requests end on SIGTERM', async () => {
-    const { child, output, done } = start(
-      'serve',
-      '--upstream',
-      uwsgi.address,
-      '--listen',
-      'http://127.0.0.1:0',
-      '--log'
-    )
-    const origin = await eventually(
-      'listening',
-      () => /^Listening on (\S+),/.exec(output.stdout)?.[1]
-    )
+    const { child, output, done, origin } = await startServing('--log')
     expect(output.stdout).toBe(`Listening on ${origin}, bridging to ${uwsgi.address}\n`)
 
     const token = `cli-${process.pid}`
@@ -297,19 +298,7 @@ describe('edge-wsgi serve', () => {
   })
 
   test('breaks off what is still under way after --close-timeout', async () => {
-    const { child, output, done } = start(
-      'serve',
-      '--upstream',
-      uwsgi.address,
-      '--listen',
-      'http://127.0.0.1:0',
-      '--close-timeout',
-      '50'
-    )
-    const origin = await eventually(
-      'listening',
-      () => /^Listening on (\S+),/.exec(output.stdout)?.[1]
-    )
+    const { child, done, origin } = await startServing('--close-timeout', '50')
     const response = await fetch(`${origin}/flask/stream?token=cli-cut-${process.pid}`)
     const text = response.text()
     text.catch(() => {})
@@ -334,12 +323,3 @@ describe('edge-wsgi serve', () => {
     expect(stderr).toMatch(/^edge-wsgi: .*EADDRINUSE.*\n$/)
   })
 })
-
-/** The address of a port that was free a moment ago. */
-async function closedPort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  return `uwsgi://127.0.0.1:${port}`
-}

@@ -169,7 +169,6 @@ async function toResponse(
   try {
     // Before the head: the target of CONNECT is not one that a URL can be made of.
     checkMethod(incoming.method ?? '')
-    checkExpectation(incoming.headers.expect)
     const head = incomingHead(incoming)
     awaitsContinue &&= head.hasBody
     const body = head.hasBody
@@ -206,6 +205,7 @@ function answerWith(bridge: Bridge): Answer {
 function answerWithFetch(handler: Handler): Answer {
   const fetch = fetchOf(handler)
   return async function answerFetch(head, body, signal, incoming, outgoing) {
+    checkExpectation(incoming.headers.expect)
     const init: RequestInit & { duplex: 'half' } = { method: head.method, signal, duplex: 'half' }
     init.headers = head.headers.map(([name, value]): [string, string] => [name, value])
     if (body !== undefined && head.method !== 'GET' && head.method !== 'HEAD') {

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { freePort } from '../../support/free-port.ts'
 import { describe, expect, test } from 'vitest'
 import { logged } from '../../support/deadline.ts'
 import { type ClientResponse, open, send } from '../../support/http-client.ts'
@@ -62,7 +61,7 @@ export function describeFailures(context: SuiteContext): void {
     })
 
     test('that is down is 502', async () => {
-      const UPSTREAM = await freeAddress()
+      const UPSTREAM = `uwsgi://127.0.0.1:${await freePort()}`
       const running = await context.deployment({ UPSTREAM })
       const { status, text } = await send(running.origin, { target: '/' })
       expect({ status, text }).toEqual(page)
@@ -116,14 +115,4 @@ export function describeFailures(context: SuiteContext): void {
       await expect(response.rest()).rejects.toThrow(BROKEN)
     })
   })
-}
-
-/** An address on which nobody listens. */
-async function freeAddress(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return `uwsgi://127.0.0.1:${port}`
 }
