@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander'
 import { environCommand } from './cli/environ.ts'
 import { pingCommand } from './cli/ping.ts'
 import { requestCommand } from './cli/request.ts'
+import { respondCommand } from './cli/respond.ts'
 import { serveCommand } from './cli/serve.ts'
 import { GatewayError } from './core/errors.ts'
 
@@ -15,10 +16,17 @@ const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
 
 const program = new Command('edge-wsgi')
-  .description('Bridge HTTP to the Python application that runs behind uWSGI.')
+  .description('Bridge HTTP to the Python application behind uWSGI, or put a handler behind nginx.')
   .exitOverride()
   .showHelpAfterError('(add --help for the flags)')
-for (const command of [serveCommand(), requestCommand(), pingCommand(), environCommand()]) {
+const commands = [
+  serveCommand(),
+  respondCommand(),
+  requestCommand(),
+  pingCommand(),
+  environCommand(),
+]
+for (const command of commands) {
   program.addCommand(command.copyInheritedSettings(program))
 }
 

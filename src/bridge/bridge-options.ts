@@ -10,9 +10,10 @@ import {
   limit,
   resolveEnvironOptions,
   type ResolvedEnvironOptions,
+  timeout,
 } from '../core/environ-options.ts'
-import { GatewayError } from '../core/errors.ts'
-import { logText } from '../core/log-text.ts'
+import type { GatewayError } from '../core/errors.ts'
+import { reportToConsole } from '../core/log-text.ts'
 import { isNative } from '../core/octets.ts'
 import type { Variable } from '../core/vars.ts'
 
@@ -116,9 +117,6 @@ export interface ResolvedBridgeOptions {
   readonly onError: (error: GatewayError | Error, context: ErrorContext) => void
 }
 
-/** nginx's default for each of its three timeouts. */
-const TIMEOUT_MS = 60_000
-
 /** Plugins that take a request; others run code, spool jobs or reload the server (UW-2). */
 const MODIFIERS1 = [0, 5, 7, 9, 14]
 
@@ -141,7 +139,10 @@ export function resolveBridgeOptions(options: BridgeOptions = {}): ResolvedBridg
     modifier2: integer('modifier2', options.modifier2 ?? 0, 0, 255),
     maxVars: limit('maxVars', options.maxVars ?? 128),
     maxVarsBytes: integer('maxVarsBytes', options.maxVarsBytes ?? 65_535, 1, 65_535),
-    onError: options.onError ?? reportToConsole,
+    onError:
+      options.onError ??
+      ((error, { method, path, upstream }) =>
+        reportToConsole(`${method} ${path} ${upstream}`, error)),
   }
 }
 
@@ -155,13 +156,6 @@ function refuseImpossible({ unknownLength, allowNul }: BridgeOptions): void {
   if (allowNul === true) {
     throw new TypeError('Cannot use allowNul in a bridge: uWSGI ends a string at NUL')
   }
-}
-
-function timeout(name: string, value: number = TIMEOUT_MS): number {
-  if (value > 0 && limit(name, value) > 0) return value
-  throw new RangeError(
-    `Cannot use ${name} ${value}: wanted milliseconds above 0, or Infinity for no limit`
-  )
 }
 
 function resolveModifier1(value: number): number {
@@ -189,11 +183,4 @@ function resolveParams(params: Readonly<Record<string, string>>): Variable[] {
     }
     return [name, value]
   })
-}
-
-function reportToConsole(error: GatewayError | Error, context: ErrorContext): void {
-  const { method, path, upstream } = context
-  const what =
-    error instanceof GatewayError ? `${error.code} ${error.message}` : String(error.stack)
-  console.error(logText(`${method} ${path} ${upstream}: ${what}`))
 }

@@ -11,6 +11,7 @@ import {
   type ResponseForm,
   toResponse,
 } from '../core/gateway-response.ts'
+import type { HeadHandler } from '../core/handler.ts'
 import { type RequestHead, requestHead, type RequestMeta } from '../core/request-head.ts'
 import { type Address, formatAddress, parseAddress } from './address.ts'
 import {
@@ -25,25 +26,20 @@ import { openConnection } from './open-connection.ts'
 import { ping } from './ping.ts'
 
 /** A gateway to one backend. It has `fetch`, so it is a Worker, and a handler for Deno and Hono. */
-export interface Bridge {
+export interface Bridge extends HeadHandler {
   /**
    * Answers a request with what the backend answers. Never rejects: errors become pages.
    *
    * @param env What the runtime hands its handlers besides the request.
+   * @param meta What a router in front knows, such as `mount`; it wins over what the runtime knows.
    */
-  fetch(this: void, request: Request, env?: unknown, ctx?: unknown): Promise<Response>
-  /**
-   * The same below Fetch, for a target that has the parts of a request and needs no `Request`.
-   *
-   * @param body The client's bytes, unless there are none.
-   * @param signal Aborted when the client goes away.
-   */
-  handle(
+  fetch(
     this: void,
-    head: RequestHead,
-    body: BodySource | undefined,
-    signal?: AbortSignal
-  ): Promise<GatewayResponse>
+    request: Request,
+    env?: unknown,
+    ctx?: unknown,
+    meta?: RequestMeta
+  ): Promise<Response>
   /**
    * Asks uWSGI whether a worker is free (`modifier1` 100, which its built-in ping plugin answers).
    *
@@ -91,7 +87,7 @@ export function createBridgeOn(
 ): Bridge {
   const bridge = new UwsgiBridge(runtime, parseAddress(address), options)
   return {
-    fetch: (request, env) => bridge.fetch(request, env),
+    fetch: (request, env, _ctx, meta) => bridge.fetch(request, env, meta),
     handle: (head, body, signal) => bridge.answer(head, body, signal, undefined),
     ping: (env) => bridge.ping(env),
     close: () => bridge.close(),
@@ -115,10 +111,11 @@ class UwsgiBridge {
     })
   }
 
-  async fetch(request: Request, env: unknown): Promise<Response> {
+  async fetch(request: Request, env: unknown, meta?: RequestMeta): Promise<Response> {
     let response: GatewayResponse
     try {
-      const head = requestHead(request, this.#runtime.requestMeta(request, env))
+      const known = this.#runtime.requestMeta(request, env)
+      const head = requestHead(request, { ...known, ...meta })
       const body = request.body === null ? undefined : streamSource(request.body)
       response = await this.answer(head, body, request.signal, env)
     } catch (error) {

@@ -6,6 +6,7 @@
 import { Command } from 'commander'
 import { toEnviron } from '../core/environ.ts'
 import { renderEnvironJson } from '../environ-page/environ-page.ts'
+import { OPTION_TABLE } from '../target/option-table.ts'
 import {
   addOptionFlags,
   addRequestFlags,
@@ -14,6 +15,8 @@ import {
   optionsOf,
   type RequestFlags,
 } from './flags.ts'
+
+const ENVIRON_ROWS = OPTION_TABLE.filter(({ scope }) => scope === 'environ')
 
 interface EnvironFlags extends Flags, RequestFlags {
   readonly json?: true
@@ -27,7 +30,7 @@ export function environCommand(): Command {
     .argument('<URL>', 'URL of the request')
     .option('--json', 'print JSON instead of one NAME=value a line')
     .option('--remote-addr <ADDRESS>', 'address of the client', '127.0.0.1')
-  return addOptionFlags(addRequestFlags(command), 'environ').action(runEnviron)
+  return addOptionFlags(addRequestFlags(command), ENVIRON_ROWS).action(runEnviron)
 }
 
 async function runEnviron(text: string, flags: EnvironFlags): Promise<void> {

@@ -8,8 +8,14 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import { badRequest } from '../core/errors.ts'
 import type { HeaderField } from '../core/request-head.ts'
+import type { ResponderOptions } from '../responder/responder-options.ts'
 import type { SslOptions } from '../target/ssl-options.ts'
-import { flagOf, OPTION_TABLE, type OptionRow, readOptions } from '../target/option-table.ts'
+import {
+  flagOf,
+  type OptionRow,
+  readOptions,
+  readResponderOptions,
+} from '../target/option-table.ts'
 
 /** The values of the flags of a command, by camel-case name. */
 export type Flags = Readonly<Record<string, unknown>>
@@ -24,10 +30,9 @@ export interface RequestFlags {
 /** Flags that name PEM files, and the option each fills. */
 const PEM_FLAGS = ['sslTrustedCertificate', 'sslCertificate', 'sslCertificateKey'] as const
 
-/** Adds one flag for each option of a bridge. */
-export function addOptionFlags(command: Command, scope?: OptionRow['scope']): Command {
-  for (const row of OPTION_TABLE) {
-    if (scope !== undefined && row.scope !== scope) continue
+/** Adds one flag for each option. */
+export function addOptionFlags(command: Command, rows: readonly OptionRow[]): Command {
+  for (const row of rows) {
     const flag = row.kind === 'switch' ? flagOf(row) : `${flagOf(row)} <${row.value}>`
     const option = new Option(flag, row.help)
     if (row.kind === 'list' || row.kind === 'pairs') option.argParser(joinLines)
@@ -37,15 +42,24 @@ export function addOptionFlags(command: Command, scope?: OptionRow['scope']): Co
 }
 
 /**
- * The options that the flags of {@link addOptionFlags} stand for.
+ * The options of a bridge that flags stand for.
  *
  * @throws {TypeError} whose message begins with the flag that is wrong.
  */
 export function optionsOf(flags: Flags): BridgeOptions {
-  return readOptions((row) => {
-    const value = flags[row.option]
+  return readOptions(textOf(flags), flagOf)
+}
+
+/** The options of a responder that flags stand for. */
+export function responderOptionsOf(flags: Flags): ResponderOptions {
+  return readResponderOptions(textOf(flags), flagOf)
+}
+
+function textOf(flags: Flags): (row: OptionRow) => string | undefined {
+  return function flagText({ option }) {
+    const value = flags[option]
     return value === undefined ? undefined : String(value)
-  }, flagOf)
+  }
 }
 
 /** Adds the flags of TLS toward the backend. */

@@ -16,6 +16,7 @@ import { canonicalHost } from '../core/host.ts'
 import type { RequestHead } from '../core/request-head.ts'
 import { connectWith } from '../target/node/connect.ts'
 import { checkSslOptions } from '../target/ssl-options.ts'
+import { OPTION_TABLE } from '../target/option-table.ts'
 import {
   addOptionFlags,
   addRequestFlags,
@@ -47,7 +48,7 @@ export function requestCommand(): Command {
       '-f, --fail',
       `exit with ${EXIT_HTTP_ERROR} and print no body for a status of 400 or above`
     )
-  return addOptionFlags(addSslFlags(addRequestFlags(command))).action(runRequest)
+  return addOptionFlags(addSslFlags(addRequestFlags(command)), OPTION_TABLE).action(runRequest)
 }
 
 async function runRequest(to: string, url: string, flags: RequestCommandFlags): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import { Command } from 'commander'
 import { createBridge, serve } from '../target/node/index.ts'
+import { OPTION_TABLE } from '../target/option-table.ts'
 import {
   addOptionFlags,
   addSslFlags,
@@ -13,6 +14,7 @@ import {
   optionsOf,
   sslOptionsOf,
 } from './flags.ts'
+import { termination } from './termination.ts'
 
 interface ServeFlags extends Flags {
   readonly upstream: string
@@ -34,7 +36,7 @@ export function serveCommand(): Command {
     .option('--log', 'write one line a request to standard output')
     .option('--client-header-timeout <MS>', 'longest wait for the head of a request', '60000')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
-  return addOptionFlags(addSslFlags(command)).action(runServe)
+  return addOptionFlags(addSslFlags(command), OPTION_TABLE).action(runServe)
 }
 
 async function runServe(flags: ServeFlags): Promise<void> {
@@ -48,11 +50,4 @@ async function runServe(flags: ServeFlags): Promise<void> {
   process.stdout.write(`Listening on ${server.url}, bridging to ${flags.upstream}\n`)
   await termination()
   await server.close()
-}
-
-/** Resolves at the first SIGTERM or SIGINT; the second ends the process at once. */
-function termination(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve())
-  })
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { GatewayError } from '../core/errors.ts'
 import { protocolError } from './response-head.ts'
 
 /** Longest chunk-size line, extensions included, and longest trailer section, in bytes. */
@@ -18,10 +19,16 @@ type State = 'size' | 'data' | 'data-end' | 'trailer' | 'done'
 
 /** Decodes one chunked body from bytes in any segmentation. */
 export class ChunkedDecoder {
+  readonly #makeError: (what: string) => GatewayError
   #state: State = 'size'
   #line = ''
   #left = 0
   #trailerBytes = 0
+
+  /** @param makeError Makes the error for a broken coding; by default, the fault is an upstream's. */
+  constructor(makeError: (what: string) => GatewayError = protocolError) {
+    this.#makeError = makeError
+  }
 
   /** Whether the last chunk and the trailer section have been read. */
   get done(): boolean {
@@ -33,7 +40,7 @@ export class ChunkedDecoder {
    *
    * @param emit Receives each piece of the body, a view of `bytes`.
    * @returns Number of bytes used; fewer than given only when {@link done}.
-   * @throws {GatewayError} `ERR_UPSTREAM_PROTOCOL` when the coding is broken.
+   * @throws {GatewayError} when the coding is broken.
    */
   decode(bytes: Uint8Array, emit: (data: Uint8Array) => void): number {
     let offset = 0
@@ -56,11 +63,11 @@ export class ChunkedDecoder {
     const newline = bytes.indexOf(0x0a, offset)
     const end = newline < 0 ? bytes.length : newline + 1
     if (this.#line.length + end - offset > MAX_LINE_BYTES)
-      throw protocolError('a chunk line is too long')
+      throw this.#makeError('a chunk line is too long')
     this.#line += String.fromCharCode(...bytes.subarray(offset, end))
     if (newline >= 0) {
       // A bare LF would let two readers disagree on where a line ends.
-      if (!this.#line.endsWith('\r\n')) throw protocolError('a chunk line ends without CR')
+      if (!this.#line.endsWith('\r\n')) throw this.#makeError('a chunk line ends without CR')
       const line = this.#line.slice(0, -2)
       this.#line = ''
       this.#actOn(line)
@@ -71,18 +78,18 @@ export class ChunkedDecoder {
   #actOn(line: string): void {
     if (this.#state === 'size') {
       const match = SIZE_LINE.exec(line)
-      if (match === null) throw protocolError('a chunk size is malformed')
+      if (match === null) throw this.#makeError('a chunk size is malformed')
       this.#left = Number.parseInt(match[1] ?? '', 16)
       this.#state = this.#left === 0 ? 'trailer' : 'data'
     } else if (this.#state === 'data-end') {
-      if (line !== '') throw protocolError('a chunk is longer than its size')
+      if (line !== '') throw this.#makeError('a chunk is longer than its size')
       this.#state = 'size'
     } else if (line === '') {
       this.#state = 'done'
     } else {
       // Trailers are read past: merged into the head they could replace a field of it (CVE-2013-5704).
       this.#trailerBytes += line.length
-      if (this.#trailerBytes > MAX_TRAILER_BYTES) throw protocolError('its trailers are too long')
+      if (this.#trailerBytes > MAX_TRAILER_BYTES) throw this.#makeError('its trailers are too long')
     }
   }
 }

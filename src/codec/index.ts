@@ -10,6 +10,7 @@ export {
   type ResponseDecoderOptions,
   type ResponseEvent,
 } from './response-decoder.ts'
+export { encodeResponseHead, type ResponseHeadInit } from './response-encoder.ts'
 export {
   encodePacket,
   type Packet,

@@ -9,6 +9,7 @@
  * @module
  */
 import { GatewayError } from '../core/errors.ts'
+import { isBodyless } from '../core/gateway-response.ts'
 import { HOP_BY_HOP, trimWhitespace } from '../core/header-field.ts'
 import { type HeaderField, TOKEN } from '../core/request-head.ts'
 
@@ -109,13 +110,9 @@ function responseFraming(
   if (length !== undefined && !(/^[0-9]+$/.test(length) && Number.isSafeInteger(Number(length)))) {
     throw protocolError('its Content-Length is not one number in decimal digits')
   }
-  if (method === 'HEAD' || hasNoBody(status)) return { type: 'none' }
+  if (isBodyless(status, method)) return { type: 'none' }
   if (coding !== undefined) return { type: 'chunked' }
   return length === undefined ? { type: 'eof' } : { type: 'length', length: Number(length) }
-}
-
-function hasNoBody(status: number): boolean {
-  return status < 200 || status === 204 || status === 205 || status === 304
 }
 
 /** Leaves out `Status` and what is hop-by-hop; 204 and 205 lose a length that they must not have. */

@@ -68,20 +68,20 @@ export function bytesSource(bytes: Uint8Array): BodySource {
 /**
  * Cuts a source at exactly `length` bytes: what is over is never read, and less is an error.
  *
- * @throws {GatewayError} from `read()`: `ERR_BODY_TOO_SHORT` when the source ends before `length`.
+ * @param makeError Makes the error of a source that ends `left` bytes before `length`.
+ * @throws {GatewayError} from `read()`: that error, by default `ERR_BODY_TOO_SHORT`.
  */
-export function exactly(source: BodySource, length: number): BodySource {
+export function exactly(
+  source: BodySource,
+  length: number,
+  makeError: (left: number, length: number) => GatewayError = bodyTooShort
+): BodySource {
   let left = length
   return {
     async read() {
       if (left === 0) return undefined
       const chunk = await source.read()
-      if (chunk === undefined) {
-        throw new GatewayError(
-          'ERR_BODY_TOO_SHORT',
-          `Cannot forward body: it ended ${left} bytes short of its Content-Length ${length}`
-        )
-      }
+      if (chunk === undefined) throw makeError(left, length)
       const wanted = chunk.length > left ? chunk.subarray(0, left) : chunk
       left -= wanted.length
       // The end is known without another read, which might wait for a peer that keeps the line open.
@@ -90,6 +90,13 @@ export function exactly(source: BodySource, length: number): BodySource {
     },
     cancel: (reason) => source.cancel(reason),
   }
+}
+
+function bodyTooShort(left: number, length: number): GatewayError {
+  return new GatewayError(
+    'ERR_BODY_TOO_SHORT',
+    `Cannot forward body: it ended ${left} bytes short of its Content-Length ${length}`
+  )
 }
 
 /**

@@ -13,7 +13,7 @@ export interface EnvironOptions {
    * Path under which the application is mounted: it becomes `SCRIPT_NAME`. Ordinary text, not
    * percent-encoded. A request outside it is answered 404.
    *
-   * @default '' (the root)
+   * @default the path that a router in front has matched, or the root
    */
   mount?: string | undefined
   /**
@@ -47,7 +47,7 @@ export interface EnvironOptions {
    * What a code unit of a header value is: one octet (`latin1`: Node, Deno, browsers), or a
    * character whose UTF-8 form was on the wire (`utf8`: workerd).
    *
-   * @default 'latin1'
+   * @default what the runtime's `requestMeta` says, or 'latin1'
    */
   headerEncoding?: 'latin1' | 'utf8' | undefined
   /**
@@ -153,7 +153,7 @@ export function resolveEnvironOptions(options: EnvironOptions = {}): ResolvedEnv
   }
   return {
     mount: normalizeMount(textToNative(text('mount', options.mount ?? ''))),
-    isTrusted: compileTrust(list('trustedProxies', options.trustedProxies ?? [])),
+    isTrusted: peers('trustedProxies', options.trustedProxies ?? []),
     trustForwardedHost: flag('trustForwardedHost', options.trustForwardedHost ?? false),
     serverName,
     serverPort:
@@ -210,6 +210,21 @@ export function limit(name: string, value: number): number {
   )
 }
 
+/** nginx's default for each of its timeouts. */
+const TIMEOUT_MS = 60_000
+
+/**
+ * An option that is a duration in milliseconds.
+ *
+ * @throws {RangeError} naming option and value.
+ */
+export function timeout(name: string, value: number = TIMEOUT_MS): number {
+  if (value > 0 && limit(name, value) > 0) return value
+  throw new RangeError(
+    `Cannot use ${name} ${value}: wanted milliseconds above 0, or Infinity for no limit`
+  )
+}
+
 /**
  * An option with a fixed set of words.
  *
@@ -228,6 +243,15 @@ export function oneOf<const Word extends string>(
 function flag(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value
   throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted true or false`)
+}
+
+/**
+ * An option that lists addresses and ranges.
+ *
+ * @throws {TypeError} naming the option and the element that is wrong.
+ */
+export function peers(name: string, value: readonly string[]): TrustCheck {
+  return compileTrust(list(name, value))
 }
 
 function list(name: string, value: readonly string[]): readonly string[] {

@@ -18,7 +18,7 @@ import {
   resolveEnvironOptions,
 } from './environ-options.ts'
 import { WsgiInput } from './input.ts'
-import { requestHead, type RequestMeta } from './request-head.ts'
+import { type RequestHead, requestHead, type RequestMeta } from './request-head.ts'
 import { cgiVars, type CgiVars } from './vars.ts'
 
 /** `wsgi.errors`: where an application writes what went wrong. */
@@ -73,27 +73,38 @@ export async function toEnviron(
   meta: RequestMeta = {},
   options: EnvironOptions = {}
 ): Promise<Environ> {
-  const resolved = resolveEnvironOptions(options)
-  const built = cgiVars(requestHead(request, meta), resolved)
+  const headerEncoding = options.headerEncoding ?? meta.headerEncoding
+  const resolved = resolveEnvironOptions({ ...options, headerEncoding })
+  const head = requestHead(request, meta)
+  const body = request.body === null ? undefined : streamSource(request.body)
+  return await buildEnviron(head, body, resolved)
+}
+
+/** {@link toEnviron} below Fetch, with options checked once. */
+export async function buildEnviron(
+  head: RequestHead,
+  body: BodySource | undefined,
+  options: ResolvedEnvironOptions
+): Promise<Environ> {
+  const built = cgiVars(head, options)
   const vars = [...built.vars, ['SERVER_SOFTWARE', SERVER_SOFTWARE] as const]
-  if (meta.rawTarget !== undefined) vars.push(['RAW_URI', meta.rawTarget])
-  let input = inputSource(request, built, resolved)
-  if (built.framing.type === 'unknown' && resolved.unknownLength === 'buffer') {
-    const body = await collectRequest(input, resolved.maxBufferedBodyBytes)
-    vars.push(['CONTENT_LENGTH', String(body.length)])
-    input = bytesSource(body)
+  if (head.rawTarget !== undefined) vars.push(['RAW_URI', head.rawTarget])
+  let input = inputSource(body, built, options)
+  if (built.framing.type === 'unknown' && options.unknownLength === 'buffer') {
+    const bytes = await collectRequest(input, options.maxBufferedBodyBytes)
+    vars.push(['CONTENT_LENGTH', String(bytes.length)])
+    input = bytesSource(bytes)
   }
   return { ...Object.fromEntries(vars), ...wsgiKeys(built.scheme, input) } as Environ
 }
 
 function inputSource(
-  request: Request,
+  body: BodySource | undefined,
   { framing }: CgiVars,
   { maxBodyBytes }: ResolvedEnvironOptions
 ): BodySource {
-  if (framing.type === 'none' || request.body === null) return bytesSource(new Uint8Array())
-  const source = streamSource(request.body)
-  return framing.type === 'known' ? exactly(source, framing.length) : atMost(source, maxBodyBytes)
+  if (framing.type === 'none' || body === undefined) return bytesSource(new Uint8Array())
+  return framing.type === 'known' ? exactly(body, framing.length) : atMost(body, maxBodyBytes)
 }
 
 function wsgiKeys(scheme: 'http' | 'https', input: BodySource): Partial<Environ> {

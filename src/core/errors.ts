@@ -15,6 +15,8 @@ export const ERROR_STATUS = {
   ERR_BAD_REQUEST: 400,
   /** The client sent fewer body bytes than its Content-Length announced. */
   ERR_BODY_TOO_SHORT: 400,
+  /** The responder's front connects from an address that `allowFrom` does not list. */
+  ERR_PEER_FORBIDDEN: 403,
   /** The path lies outside the mount. */
   ERR_MOUNT_MISMATCH: 404,
   /** CONNECT and TRACE are not for an application behind a gateway. */
@@ -35,7 +37,11 @@ export const ERROR_STATUS = {
   ERR_VARS_TOO_LARGE: 431,
   /** The client went away; nobody sees this status but the log (nginx's number). */
   ERR_CLIENT_CLOSED: 499,
-  /** A Transfer-Encoding other than `chunked`. */
+  /** The application, or the fetch handler in its place, broke the contract of its gateway. */
+  ERR_APPLICATION: 500,
+  /** The application called `startResponse` twice without `excInfo` (PEP 3333). */
+  ERR_RESPONSE_STARTED: 500,
+  /** A Transfer-Encoding other than `chunked`, or a uwsgi packet that is neither a request nor a ping. */
   ERR_NOT_IMPLEMENTED: 501,
   /** The upstream refused the connection, or its name does not resolve. */
   ERR_UPSTREAM_CONNECT: 502,
@@ -83,6 +89,16 @@ export class GatewayError extends Error {
 /** The client's fault, in the one code most rules end in. */
 export function badRequest(message: string): GatewayError {
   return new GatewayError('ERR_BAD_REQUEST', message)
+}
+
+/** The fault of an application or a fetch handler: what it did and what was wanted, for its author. */
+export function applicationError(message: string): GatewayError {
+  return new GatewayError('ERR_APPLICATION', message)
+}
+
+/** The error for a response that ends before its Content-Length: it must not end cleanly. */
+export function responseTooShort(left: number): GatewayError {
+  return applicationError(`Cannot end response: it is ${left} bytes short of its Content-Length`)
 }
 
 /** What stopped the reading of a request body: where it says nothing itself, its sender is gone. */

@@ -36,7 +36,7 @@ const FORWARDED_PAIR =
   /[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([!#$%&'*+\-.^_`|~0-9A-Za-z:[\]]+))[ \t]*(;|,|$)/y
 
 /**
- * Compiles the `trustedProxies` option.
+ * Compiles a list of peers, such as the `trustedProxies` option.
  *
  * @param proxies IP literals, CIDR ranges, or `unix:` for peers on a unix socket, as in nginx's
  *   `set_real_ip_from`.
@@ -109,7 +109,7 @@ function parseRange(text: string): [ipaddr.IPv4 | ipaddr.IPv6, number] {
     if (/^[0-9]{1,3}$/.test(bits) && Number(bits) <= width) return [network, Number(bits)]
   }
   throw new TypeError(
-    `Cannot trust proxy ${JSON.stringify(text)}: wanted an IP address, a CIDR range such as "10.0.0.0/8", or "unix:"`
+    `Cannot trust peer ${JSON.stringify(text)}: wanted an IP address, a CIDR range such as "10.0.0.0/8", or "unix:"`
   )
 }
 

@@ -30,21 +30,49 @@ export interface ResponseForm {
    */
   readonly bodyStream?:
     ((source: BodySource, length: number | undefined) => ReadableStream) | undefined
-  /** More members for the second argument of `new Response()`. */
-  readonly responseInit?: object | undefined
 }
 
+/** Reason phrases of RFC 9110 §15, for a response that came without one. */
 const PHRASES: Readonly<Record<number, string>> = {
+  200: 'OK',
+  201: 'Created',
+  202: 'Accepted',
+  203: 'Non-Authoritative Information',
   204: 'No Content',
+  205: 'Reset Content',
+  206: 'Partial Content',
+  300: 'Multiple Choices',
+  301: 'Moved Permanently',
+  302: 'Found',
+  303: 'See Other',
+  304: 'Not Modified',
+  307: 'Temporary Redirect',
+  308: 'Permanent Redirect',
   400: 'Bad Request',
+  401: 'Unauthorized',
+  402: 'Payment Required',
+  403: 'Forbidden',
   404: 'Not Found',
   405: 'Method Not Allowed',
+  406: 'Not Acceptable',
+  407: 'Proxy Authentication Required',
   408: 'Request Timeout',
+  409: 'Conflict',
+  410: 'Gone',
   411: 'Length Required',
+  412: 'Precondition Failed',
   413: 'Content Too Large',
   414: 'URI Too Long',
+  415: 'Unsupported Media Type',
+  416: 'Range Not Satisfiable',
   417: 'Expectation Failed',
+  421: 'Misdirected Request',
+  422: 'Unprocessable Content',
+  426: 'Upgrade Required',
+  428: 'Precondition Required',
+  429: 'Too Many Requests',
   431: 'Request Header Fields Too Large',
+  451: 'Unavailable For Legal Reasons',
   499: 'Client Closed Request',
   500: 'Internal Server Error',
   501: 'Not Implemented',
@@ -54,8 +82,24 @@ const PHRASES: Readonly<Record<number, string>> = {
   505: 'HTTP Version Not Supported',
 }
 
+/** The standard phrase of a status; `Unknown` for one that has none. */
+export function reasonPhrase(status: number): string {
+  return PHRASES[status] ?? 'Unknown'
+}
+
+/** Whether a response has no body, whatever its maker has put there (RFC 9110 §6.4.1, §15.3.6). */
+export function isBodyless(status: number, method: string): boolean {
+  return method === 'HEAD' || status < 200 || status === 204 || status === 205 || status === 304
+}
+
 /** Methods that get through; RFC 9110 §15.5.6 wants them named beside a 405. */
 const ALLOW = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+
+/**
+ * Workers would compress a body again whose Content-Encoding says that it is compressed; elsewhere the
+ * member is unknown and means nothing.
+ */
+const ENCODED = { encodeBody: 'manual' }
 
 /** Makes the runtime's `Response`. */
 export function toResponse(response: GatewayResponse, form: ResponseForm): Response {
@@ -68,7 +112,7 @@ export function toResponse(response: GatewayResponse, form: ResponseForm): Respo
   }
   const { body, status, reason } = response
   const stream = body === undefined ? null : (form.bodyStream ?? sourceStream)(body, length)
-  return new Response(stream, { status, statusText: reason, headers, ...form.responseInit })
+  return new Response(stream, { status, statusText: reason, headers, ...ENCODED })
 }
 
 /**
@@ -78,7 +122,7 @@ export function toResponse(response: GatewayResponse, form: ResponseForm): Respo
  */
 export function errorResponse(error: unknown): GatewayResponse {
   const status = error instanceof GatewayError ? error.status : 500
-  const reason = PHRASES[status] ?? ''
+  const reason = reasonPhrase(status)
   if (status === 204) return { status, reason, headers: [['Allow', ALLOW]] }
   const page = new TextEncoder().encode(`${status} ${reason}\n`)
   const headers: HeaderField[] = [

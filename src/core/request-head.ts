@@ -58,6 +58,20 @@ export interface RequestMeta {
   /** Set when the connection is TLS. */
   readonly tls?: TlsInfo | undefined
   /**
+   * What a code unit of a header value is on this runtime; as `headerEncoding` of `EnvironOptions`,
+   * which wins. It does not concern `rawHeaders`.
+   *
+   * @default 'latin1'
+   */
+  readonly headerEncoding?: 'latin1' | 'utf8' | undefined
+  /**
+   * Path that a router in front has matched, decoded, without a slash at its end: `SCRIPT_NAME`,
+   * unless the options have a `mount`.
+   *
+   * @default ''
+   */
+  readonly mount?: string | undefined
+  /**
    * Whether a body follows, where `request.body` does not tell.
    *
    * @default whether `request.body` is there
@@ -89,6 +103,8 @@ export interface RequestHead {
   readonly httpVersion: string
   readonly remote?: Peer | undefined
   readonly tls?: TlsInfo | undefined
+  /** As in {@link RequestMeta}. */
+  readonly mount?: string | undefined
   /** Whether a body follows, empty or not. */
   readonly hasBody: boolean
 }
@@ -131,6 +147,7 @@ export function requestHead(request: Request, meta: RequestMeta = {}): RequestHe
     httpVersion: meta.httpVersion ?? '1.1',
     remote: meta.remote ?? undefined,
     tls: meta.tls,
+    mount: meta.mount,
     hasBody: meta.hasBody ?? request.body !== null,
   }
 }

@@ -157,7 +157,7 @@ function readResource(
   const mark = requestUri.indexOf('?')
   const query = mark < 0 ? '' : requestUri.slice(mark + 1)
   return {
-    ...splitMount(path, options.mount),
+    ...splitMount(path, options.mount || (head.mount ?? '')),
     query: VISIBLE_ASCII.test(query) ? query : url.search.slice(1),
     requestUri,
   }

@@ -1,5 +1,6 @@
 /**
- * edge-wsgi on Deno: backends over TCP, unix sockets and TLS; HTTP in on TCP and unix sockets.
+ * edge-wsgi on Deno: backends over TCP, unix sockets and TLS; HTTP and uwsgi in on TCP and unix
+ * sockets.
  *
  * @module
  */
@@ -7,24 +8,28 @@ import { parseAddress, type Address } from '../bridge/address.ts'
 import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
+import { formatAccessLog } from '../core/access-log.ts'
+import { fetchOf, type Handler } from '../core/handler.ts'
+import { targetMeta } from '../core/raw-target.ts'
 import type { RequestMeta } from '../core/request-head.ts'
-import { targetMeta } from './raw-target.ts'
+import { contextMeta, type DenoAddr, denoMeta, denoPeer } from '../core/request-meta.ts'
 import {
   CLOSE_TIMEOUT_MS,
-  fetchOf,
-  formatAccessLog,
   formatListen,
-  type Handler,
   parseListen,
   type ServeOptions,
   type Server,
 } from './serve-options.ts'
 import { checkSslOptions, type SslOptions } from './ssl-options.ts'
-import type { DenoAddr, DenoConn, DenoServeInfo } from './types/deno.ts'
+import type { DenoConn, DenoServeInfo } from './types/deno.ts'
 
 export type { Bridge } from '../bridge/bridge.ts'
 export type { BridgeOptions, ErrorContext } from '../bridge/bridge-options.ts'
-export type { Handler, ServeOptions, Server } from './serve-options.ts'
+export { serveUwsgi } from './node/serve-uwsgi.ts'
+export type { FetchHandler, Handler, HeadHandler } from '../core/handler.ts'
+export type { UwsgiEnv } from '../core/request-meta.ts'
+export type { ResponderErrorContext } from '../responder/responder-options.ts'
+export type { ServeOptions, Server, ServeUwsgiOptions } from './serve-options.ts'
 export type { SslOptions } from './ssl-options.ts'
 
 const READ_BUFFER_BYTES = 65_536
@@ -62,12 +67,8 @@ export function createBridge(address: string, options: BridgeOptions & SslOption
  * @param env The second argument of a `Deno.serve` handler.
  */
 export function requestMeta(request: Request, env?: unknown): RequestMeta {
-  const info = env as DenoServeInfo | undefined
-  return {
-    ...targetMeta(request.url),
-    remote: peerOf(info?.remoteAddr),
-    hasBody: hasBody(request),
-  }
+  const known = contextMeta(request, env)
+  return known.remote === undefined ? denoMeta(request, undefined) : known
 }
 
 /**
@@ -125,15 +126,6 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   }
 }
 
-/**
- * Deno gives every request but GET and HEAD a body, so its head must tell (RFC 9112 §6.3). HTTP/2,
- * which has no Host, needs neither field.
- */
-function hasBody({ body, headers }: Request): boolean {
-  const framed = ['content-length', 'transfer-encoding'].some((name) => headers.has(name))
-  return body !== null && (framed || !headers.has('host'))
-}
-
 function accessLine(
   request: Request,
   info: DenoServeInfo,
@@ -141,7 +133,7 @@ function accessLine(
   durationMs: number
 ): string {
   return formatAccessLog({
-    remote: peerOf(info.remoteAddr)?.addr,
+    remote: denoPeer(info.remoteAddr)?.addr,
     method: request.method,
     target: targetMeta(request.url).rawTarget ?? request.url,
     protocol: 'HTTP',
@@ -158,11 +150,6 @@ async function removeStaleSocket(path: string): Promise<void> {
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) Deno.removeSync(path)
   }
-}
-
-function peerOf(addr: DenoAddr | undefined): RequestMeta['remote'] {
-  if (addr === undefined) return undefined
-  return 'path' in addr ? { addr: 'unix:' } : { addr: addr.hostname, port: addr.port }
 }
 
 function connectWith(ssl: SslOptions): Connect {

@@ -1,26 +1,27 @@
 /**
- * The bridge options that have a text form: one table for the variables of a deployment and the
- * flags of the command line.
+ * The options that have a text form, of a bridge and of a responder: one table for the variables of a
+ * deployment and the flags of the command line.
  *
  * @module
  */
 import { type BridgeOptions, resolveBridgeOptions } from '../bridge/bridge-options.ts'
+import { type ResponderOptions, resolveResponderOptions } from '../responder/responder-options.ts'
 
 /** How the text of an option is read. */
 export type OptionKind = 'text' | 'number' | 'switch' | 'list' | 'pairs'
 
 /** One option. */
 export interface OptionRow {
-  readonly option: keyof BridgeOptions
-  /** Whether it shapes the environ, or the exchange with the backend. */
-  readonly scope: 'environ' | 'bridge'
+  readonly option: keyof BridgeOptions | keyof ResponderOptions
+  /** Whether it shapes the environ, the exchange with a backend, or that with a front. */
+  readonly scope: 'environ' | 'bridge' | 'responder'
   readonly kind: OptionKind
   /** Stands for the value in help texts. */
   readonly value: string
   readonly help: string
 }
 
-type Cells = readonly [option: keyof BridgeOptions, kind: OptionKind, value: string, help: string]
+type Cells = readonly [option: OptionRow['option'], kind: OptionKind, value: string, help: string]
 
 /** Options that shape the environ. */
 const ENVIRON_ROWS: readonly Cells[] = [
@@ -79,6 +80,22 @@ const BRIDGE_ROWS: readonly Cells[] = [
   ['modifier2', 'number', 'BYTE', 'packet flags (0)'],
 ]
 
+/** Options of a responder. */
+const RESPONDER_ROWS: readonly Cells[] = [
+  [
+    'allowFrom',
+    'list',
+    'LIST',
+    'fronts that may connect: addresses, ranges, unix: (loopback, unix:)',
+  ],
+  ['clientHeaderTimeout', 'number', 'MS', 'longest wait for a whole packet (60000)'],
+  ['clientBodyTimeout', 'number', 'MS', 'longest wait between two reads of a body (60000)'],
+  ['sendTimeout', 'number', 'MS', 'longest wait between two writes to the front (60000)'],
+  ['maxVars', 'number', 'COUNT', 'most variables in a packet (1000)'],
+  ['maxVarsBytes', 'number', 'BYTES', 'largest vars block (65535)'],
+  ['maxBodyBytes', 'number', 'BYTES', 'largest request body (104857600)'],
+]
+
 /**
  * Every option of a bridge but `onError`, which is code, and `allowNul` and `headerEncoding`, which a
  * bridge settles itself.
@@ -88,8 +105,13 @@ export const OPTION_TABLE: readonly OptionRow[] = [
   ...BRIDGE_ROWS.map((cells) => toRow('bridge', cells)),
 ]
 
+/** Every option of a responder but its hooks, which are code. */
+export const RESPONDER_TABLE: readonly OptionRow[] = RESPONDER_ROWS.map((cells) =>
+  toRow('responder', cells)
+)
+
 /**
- * Reads options from their text forms.
+ * Reads options of a bridge from their text forms.
  *
  * @param texts By option; an absent or empty one is left at its default.
  * @param nameOf What the user calls an option: the variable or flag that an error must name.
@@ -99,13 +121,30 @@ export function readOptions(
   texts: (row: OptionRow) => string | undefined,
   nameOf: (row: OptionRow) => string
 ): BridgeOptions {
-  const options: BridgeOptions = {}
-  for (const row of OPTION_TABLE) {
+  return readRows(OPTION_TABLE, texts, nameOf, resolveBridgeOptions)
+}
+
+/** {@link readOptions} for a responder. */
+export function readResponderOptions(
+  texts: (row: OptionRow) => string | undefined,
+  nameOf: (row: OptionRow) => string
+): ResponderOptions {
+  return readRows(RESPONDER_TABLE, texts, nameOf, resolveResponderOptions)
+}
+
+function readRows(
+  rows: readonly OptionRow[],
+  texts: (row: OptionRow) => string | undefined,
+  nameOf: (row: OptionRow) => string,
+  check: (option: object) => unknown
+): object {
+  const options = {}
+  for (const row of rows) {
     const text = texts(row)
     if (text === undefined || text === '') continue
     try {
       const option = { [row.option]: PARSERS[row.kind](text) }
-      resolveBridgeOptions(option)
+      check(option)
       Object.assign(options, option)
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause)

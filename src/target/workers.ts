@@ -10,10 +10,9 @@ import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
 import { type BodySource, sourceStream } from '../core/body-source.ts'
-import { parseAddress as parseIpAddress } from '../core/forwarded.ts'
-import type { Peer, RequestMeta } from '../core/request-head.ts'
-import { targetMeta } from './raw-target.ts'
-import type { WorkersCf, WorkersConnect, WorkersSocket } from './types/workers.ts'
+import type { RequestMeta } from '../core/request-head.ts'
+import { workersMeta } from '../core/request-meta.ts'
+import type { WorkersConnect, WorkersSocket } from './types/workers.ts'
 
 export type { Bridge } from '../bridge/bridge.ts'
 export type { BridgeOptions, ErrorContext } from '../bridge/bridge-options.ts'
@@ -63,8 +62,6 @@ export function createBridge(address: string, options: WorkersBridgeOptions = {}
       // workerd decodes header bytes as UTF-8 and writes them so (workerd#6927).
       headerEncoding: 'utf8',
       bodyStream,
-      // workerd would compress a body again that says it is compressed.
-      responseInit: { encodeBody: 'manual' },
     },
     address,
     options
@@ -72,25 +69,11 @@ export function createBridge(address: string, options: WorkersBridgeOptions = {}
 }
 
 /**
- * What Workers know of a request and a Fetch `Request` does not say.
- *
- * The client's address is the platform's own header, which then goes: the core never reads it, and
- * the application gets it as `REMOTE_ADDR` (TRUST-6).
+ * What Workers know of a request and a Fetch `Request` does not say: the client's address from
+ * `CF-Connecting-IP`, which then goes, and TLS from `request.cf`.
  */
 export function requestMeta(request: Request): RequestMeta {
-  const cf = (request as { cf?: WorkersCf }).cf
-  const https = request.url.startsWith('https:')
-  return {
-    ...targetMeta(request.url),
-    remote: peerOf(request.headers.get('cf-connecting-ip')),
-    consumedHeaders: ['cf-connecting-ip'],
-    tls: https && cf?.tlsVersion ? { protocol: cf.tlsVersion, cipher: cf.tlsCipher } : undefined,
-  }
-}
-
-function peerOf(text: string | null): Peer | undefined {
-  const addr = text === null ? undefined : parseIpAddress(text)
-  return addr === undefined ? undefined : { addr }
+  return workersMeta(request)
 }
 
 function bindingOf(env: unknown, name: string): WorkersConnect {

@@ -8,9 +8,7 @@ import { checkServerIdentity, connect as connectTls, type ConnectionOptions } fr
 import type { Address } from '../../bridge/address.ts'
 import type { Connect, Connection } from '../../bridge/connection.ts'
 import type { SslOptions } from '../ssl-options.ts'
-
-/** Bytes read ahead of the reader before the socket is paused. */
-const READ_AHEAD_BYTES = 262_144
+import { ReadQueue } from './read-queue.ts'
 
 /** All sockets read into this one buffer, since each read is copied out before the next can begin. */
 const readBuffer = new Uint8Array(65_536)
@@ -63,13 +61,9 @@ class ReadableAfterWriteError extends Socket {
 class SocketConnection implements Connection {
   readonly opened: Promise<void>
   readonly #socket: Socket
-  #queue: Uint8Array[] = []
-  #queuedBytes = 0
-  #paused = false
-  #ended = false
+  readonly #arrived = new ReadQueue(() => this.#socket.resume())
   #failure: Error | undefined
   #writeFailed = false
-  #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
   #writer: PromiseWithResolvers<void> | undefined
 
   constructor(address: Address, ssl: SslOptions) {
@@ -77,15 +71,15 @@ class SocketConnection implements Connection {
     this.opened = opened.promise
     const onread: OnReadOpts = {
       buffer: readBuffer,
-      callback: (size) => this.#receive(readBuffer.slice(0, size)),
+      callback: (size) => this.#arrived.push(readBuffer.slice(0, size)),
     }
     this.#socket = openSocket(address, ssl, onread, opened.resolve)
     this.#socket.setNoDelay(true)
     if (this.#socket instanceof ReadableAfterWriteError) {
-      this.#socket.onEnd = () => this.#end()
+      this.#socket.onEnd = () => this.#arrived.end()
       this.#socket.onWriteError = () => this.#failWrites()
     } else {
-      this.#socket.on('end', () => this.#end())
+      this.#socket.on('end', () => this.#arrived.end())
     }
     this.#socket.on('drain', () => this.#settleWriter())
     this.#socket.on('error', (error) => {
@@ -95,24 +89,12 @@ class SocketConnection implements Connection {
     this.#socket.on('close', () => {
       opened.reject(this.#failure ?? new Error('the connection was closed'))
       this.#failWrites()
-      this.#end()
+      this.#arrived.end(this.#failure)
     })
   }
 
   read(): Promise<Uint8Array | undefined> {
-    const bytes = this.#queue.shift()
-    if (bytes !== undefined) {
-      this.#queuedBytes -= bytes.length
-      if (this.#paused && this.#queuedBytes < READ_AHEAD_BYTES) {
-        this.#paused = false
-        this.#socket.resume()
-      }
-      return Promise.resolve(bytes)
-    }
-    if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    if (this.#ended) return Promise.resolve(undefined)
-    this.#reader = Promise.withResolvers()
-    return this.#reader.promise
+    return this.#arrived.read()
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -124,26 +106,6 @@ class SocketConnection implements Connection {
 
   close(): void {
     this.#socket.destroy()
-  }
-
-  /** Takes bytes off the socket; `false` pauses it. */
-  #receive(bytes: Uint8Array): boolean {
-    if (this.#reader !== undefined) {
-      this.#reader.resolve(bytes)
-      this.#reader = undefined
-      return true
-    }
-    this.#queue.push(bytes)
-    this.#queuedBytes += bytes.length
-    this.#paused = this.#queuedBytes >= READ_AHEAD_BYTES
-    return !this.#paused
-  }
-
-  #end(): void {
-    this.#ended = true
-    if (this.#failure === undefined) this.#reader?.resolve(undefined)
-    else this.#reader?.reject(this.#failure)
-    this.#reader = undefined
   }
 
   #failWrites(): void {

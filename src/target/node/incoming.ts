@@ -7,38 +7,31 @@
  * @module
  */
 import type { IncomingMessage } from 'node:http'
-import type { TLSSocket } from 'node:tls'
 import type { BodySource } from '../../core/body-source.ts'
 import { badRequest, GatewayError } from '../../core/errors.ts'
 import { canonicalHost } from '../../core/host.ts'
 import { parseTarget } from '../../core/path.ts'
-import type {
-  HeaderField,
-  Peer,
-  RequestHead,
-  RequestMeta,
-  TlsInfo,
-  UrlParts,
-} from '../../core/request-head.ts'
+import type { HeaderField, RequestHead, RequestMeta, UrlParts } from '../../core/request-head.ts'
+import { contextMeta, isEncrypted, nodeMeta } from '../../core/request-meta.ts'
 
 /**
  * What Node knows of a request and a Fetch `Request` does not say.
  *
- * @param request Not read: all is in `env`.
- * @param env `{ incoming }`, as Hono's Node server hands it to its handlers.
+ * @param env `{ incoming }`, as `serve` and Hono's Node server hand it to their handlers.
  */
-export function requestMeta(_request: Request, env?: unknown): RequestMeta {
-  const incoming = (env as { incoming?: IncomingMessage } | undefined)?.incoming
-  return incoming === undefined ? {} : incomingMeta(incoming)
+export function requestMeta(request: Request, env?: unknown): RequestMeta {
+  return contextMeta(request, env)
 }
 
 /**
  * Takes the head of a request.
  *
+ * @param isUnix Whether the server listens on a unix socket: a peer without an address is on it only
+ *   then, and otherwise gone.
  * @throws {GatewayError} when its target or Host is not one.
  */
-export function incomingHead(incoming: IncomingMessage): RequestHead {
-  const meta = incomingMeta(incoming)
+export function incomingHead(incoming: IncomingMessage, isUnix: boolean): RequestHead {
+  const meta = nodeMeta(incoming)
   const headers = meta.rawHeaders ?? []
   return {
     ...meta,
@@ -47,7 +40,7 @@ export function incomingHead(incoming: IncomingMessage): RequestHead {
     headers,
     raw: true,
     httpVersion: incoming.httpVersion,
-    remote: meta.remote ?? undefined,
+    remote: isUnix ? { addr: 'unix:' } : (meta.remote ?? undefined),
     hasBody:
       incoming.headers['transfer-encoding'] !== undefined ||
       Number(incoming.headers['content-length'] ?? 0) > 0,
@@ -112,40 +105,6 @@ export function incomingSource(incoming: IncomingMessage, onFirstRead: () => voi
   }
 }
 
-function incomingMeta(incoming: IncomingMessage): RequestMeta {
-  return {
-    rawTarget: incoming.url ?? '',
-    rawHeaders: pairs(incoming.rawHeaders),
-    httpVersion: incoming.httpVersion,
-    remote: peerOf(incoming),
-    tls: tlsOf(incoming),
-  }
-}
-
-function pairs(flat: readonly string[]): HeaderField[] {
-  const fields: HeaderField[] = []
-  for (let i = 0; i + 1 < flat.length; i += 2) fields.push([flat[i] ?? '', flat[i + 1] ?? ''])
-  return fields
-}
-
-function peerOf({ socket }: IncomingMessage): Peer {
-  const { remoteAddress, remotePort } = socket
-  return remoteAddress === undefined ? { addr: 'unix:' } : { addr: remoteAddress, port: remotePort }
-}
-
-function tlsOf({ socket }: IncomingMessage): TlsInfo | undefined {
-  if (!isTls(socket)) return undefined
-  return {
-    protocol: socket.getProtocol() ?? undefined,
-    cipher: socket.getCipher()?.standardName,
-    serverName: typeof socket.servername === 'string' ? socket.servername : undefined,
-  }
-}
-
-function isTls(socket: object): socket is TLSSocket & { servername?: unknown } {
-  return (socket as { encrypted?: unknown }).encrypted === true
-}
-
 /**
  * The URL of a request, from Host and target. Never by resolving the target against a base: that
  * takes `//evil.com/p` for another host (PATH-11).
@@ -162,7 +121,7 @@ function incomingUrl(incoming: IncomingMessage, headers: readonly HeaderField[])
   if (hosts.length === 0 && incoming.httpVersion === '1.1') {
     throw badRequest('Cannot forward request: HTTP/1.1 without a Host header')
   }
-  const protocol = isTls(incoming.socket) ? 'https:' : 'http:'
+  const protocol = isEncrypted(incoming.socket) ? 'https:' : 'http:'
   const target = parseTarget(incoming.url ?? '', incoming.method ?? '')
   const authority = target.type === 'absolute' ? target.authority : hosts[0]?.[1]
   const host =

@@ -1,5 +1,6 @@
 /**
- * edge-wsgi on Node: backends over TCP, unix sockets and TLS; HTTP in on TCP and unix sockets.
+ * edge-wsgi on Node: backends over TCP, unix sockets and TLS; HTTP and uwsgi in on TCP and unix
+ * sockets.
  *
  * @module
  */
@@ -13,9 +14,13 @@ import { requestMeta } from './incoming.ts'
 export { connect } from './connect.ts'
 export { requestMeta } from './incoming.ts'
 export { serve } from './serve.ts'
+export { serveUwsgi } from './serve-uwsgi.ts'
 export type { Bridge } from '../../bridge/bridge.ts'
 export type { BridgeOptions, ErrorContext } from '../../bridge/bridge-options.ts'
-export type { Handler, ServeOptions, Server } from '../serve-options.ts'
+export type { FetchHandler, Handler, HeadHandler } from '../../core/handler.ts'
+export type { UwsgiEnv } from '../../core/request-meta.ts'
+export type { ResponderErrorContext } from '../../responder/responder-options.ts'
+export type { ServeOptions, Server, ServeUwsgiOptions } from '../serve-options.ts'
 export type { SslOptions } from '../ssl-options.ts'
 
 /**

@@ -1,6 +1,6 @@
 /**
- * HTTP in on Node. A bridge is driven without `Request` and `Response`, which cost more than half of
- * a Node server's throughput; any other fetch handler gets them.
+ * HTTP in on Node. A bridge and a gateway are driven without `Request` and `Response`, which cost more
+ * than half of a Node server's throughput; any other fetch handler gets them.
  *
  * @module
  */
@@ -11,23 +11,20 @@ import {
   ServerResponse,
 } from 'node:http'
 import { Socket } from 'node:net'
-import type { Bridge } from '../../bridge/bridge.ts'
-import { type BodySource, sourceStream, streamSource } from '../../core/body-source.ts'
+import { formatAccessLog } from '../../core/access-log.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { errorResponse, type GatewayResponse } from '../../core/gateway-response.ts'
+import { type Answer, answerOf, type Handler } from '../../core/handler.ts'
 import {
   checkExpectation,
   checkMethod,
-  type HeaderField,
   type RequestHead,
+  type RequestMeta,
 } from '../../core/request-head.ts'
 import {
   CLIENT_HEADER_TIMEOUT_MS,
   CLOSE_TIMEOUT_MS,
-  fetchOf,
-  formatAccessLog,
   formatListen,
-  type Handler,
   parseListen,
   type ServeOptions,
   type Server,
@@ -37,14 +34,13 @@ import { lingerOnClose } from './lingering-close.ts'
 import { listenOn } from './listen.ts'
 import { writeResponse } from './outgoing.ts'
 
-/** Answers a request below Fetch; both kinds of handler come down to one. */
-type Answer = (
-  head: RequestHead,
-  body: BodySource | undefined,
-  signal: AbortSignal,
-  incoming: IncomingMessage,
-  outgoing: ServerResponse
-) => Promise<GatewayResponse>
+/** A server and what it serves. */
+interface Service {
+  readonly server: HttpServer
+  readonly answer: Answer
+  readonly isUnix: boolean
+  readonly log: ServeOptions['log']
+}
 
 /**
  * Room for the largest head that the core takes, which answers a larger one itself and with the
@@ -57,13 +53,14 @@ const CHECKING_INTERVAL_MS = 30_000
 /**
  * Serves a handler over HTTP.
  *
- * @param handler A bridge, a Hono app, or any fetch handler; it gets `{ incoming, outgoing }` as `env`.
+ * @param handler A bridge, a gateway, a Hono app, or any fetch handler; the latter two get
+ *   `{ incoming, outgoing, requestMeta }` as `env`.
  * @returns Once it listens.
  * @throws {TypeError} when `listen` is no address, and what node:net throws when it is taken.
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   const address = parseListen(options.listen)
-  const answer = 'handle' in handler ? answerWith(handler) : answerWithFetch(handler)
+  const answer = answerOf(handler)
   const headersTimeout = options.clientHeaderTimeout ?? CLIENT_HEADER_TIMEOUT_MS
   const server = createServer({
     maxHeaderSize: MAX_HEADER_SIZE,
@@ -77,10 +74,9 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   })
   // Node would drop the lines over a limit of its own and hand on the rest as if that were all.
   server.maxHeadersCount = 0
+  const service = { server, answer, isUnix: address.type === 'unix', log: options.log }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    void inTurn(incoming.socket, outgoing, () =>
-      respond(server, answer, incoming, outgoing, options)
-    )
+    void inTurn(incoming.socket, outgoing, () => respond(service, incoming, outgoing))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -89,7 +85,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     const outgoing = takeOver(incoming)
     void inTurn(incoming.socket, outgoing, () => {
       outgoing.assignSocket(incoming.socket)
-      return respond(server, answer, incoming, outgoing, options)
+      return respond(service, incoming, outgoing)
     })
   })
   const taken = await listenOn(server, address)
@@ -132,12 +128,11 @@ async function inTurn(
 }
 
 async function respond(
-  server: HttpServer,
-  answer: Answer,
+  service: Service,
   incoming: IncomingMessage,
-  outgoing: ServerResponse,
-  { log }: ServeOptions
+  outgoing: ServerResponse
 ): Promise<void> {
+  const { server, log } = service
   const began = performance.now()
   const gone = new AbortController()
   outgoing.on('close', () => {
@@ -145,7 +140,7 @@ async function respond(
     log?.(accessLine(incoming, outgoing, performance.now() - began))
   })
   lingerOnClose(incoming, outgoing)
-  const response = await toResponse(answer, incoming, outgoing, gone.signal)
+  const response = await toResponse(service, incoming, outgoing, gone.signal)
   if (outgoing.destroyed) {
     await response.body?.cancel(gone.signal.reason)
     return
@@ -158,7 +153,7 @@ async function respond(
 
 /** Never rejects: what a client did wrong becomes a page. */
 async function toResponse(
-  answer: Answer,
+  { answer, isUnix }: Service,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   signal: AbortSignal
@@ -169,7 +164,8 @@ async function toResponse(
   try {
     // Before the head: the target of CONNECT is not one that a URL can be made of.
     checkMethod(incoming.method ?? '')
-    const head = incomingHead(incoming)
+    const head = incomingHead(incoming, isUnix)
+    checkExpectation(incoming.headers.expect)
     awaitsContinue &&= head.hasBody
     const body = head.hasBody
       ? incomingSource(incoming, () => {
@@ -177,14 +173,19 @@ async function toResponse(
           awaitsContinue = false
         })
       : undefined
-    return await answer(head, body, signal, incoming, outgoing)
+    return await answer(head, body, signal, { incoming, outgoing, requestMeta: metaOf(head) })
   } catch (error) {
-    if (!(error instanceof GatewayError)) console.error(error)
+    if (!(error instanceof GatewayError && error.status < 500)) console.error(error)
     return errorResponse(error)
   } finally {
     // A client still waiting for 100 may send its body or the next request: nobody can tell which.
     if (awaitsContinue) outgoing.shouldKeepAlive = false
   }
+}
+
+/** What `gateway` and the Hono handlers want to know of a request that came through Fetch. */
+function metaOf({ rawTarget, headers, httpVersion, remote, tls }: RequestHead): RequestMeta {
+  return { rawTarget, rawHeaders: headers, httpVersion, remote, tls }
 }
 
 /** Whether it is in doubt, for us or for Node, where the next request begins. */
@@ -196,31 +197,6 @@ function endsConnection({ headers, httpVersion }: IncomingMessage): boolean {
   }
   // llhttp stops at an Upgrade, taken or not, and loses what it has read behind it.
   return headers.upgrade !== undefined
-}
-
-function answerWith(bridge: Bridge): Answer {
-  return (head, body, signal) => bridge.handle(head, body, signal)
-}
-
-function answerWithFetch(handler: Handler): Answer {
-  const fetch = fetchOf(handler)
-  return async function answerFetch(head, body, signal, incoming, outgoing) {
-    checkExpectation(incoming.headers.expect)
-    const init: RequestInit & { duplex: 'half' } = { method: head.method, signal, duplex: 'half' }
-    init.headers = head.headers.map(([name, value]): [string, string] => [name, value])
-    if (body !== undefined && head.method !== 'GET' && head.method !== 'HEAD') {
-      init.body = sourceStream(body)
-    }
-    const response = await fetch(new Request(head.url.href, init), { incoming, outgoing })
-    return fromResponse(response, head.method)
-  }
-}
-
-function fromResponse(response: Response, method: string): GatewayResponse {
-  const headers: HeaderField[] = [...response.headers]
-  const { status, statusText: reason } = response
-  if (response.body === null || method === 'HEAD') return { status, reason, headers }
-  return { status, reason, headers, body: streamSource(response.body) }
 }
 
 function accessLine(

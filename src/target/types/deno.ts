@@ -5,11 +5,7 @@
  * @see https://docs.deno.com/api/deno/network
  * @module
  */
-
-/** An address of a connection or listener. */
-export type DenoAddr =
-  | { readonly transport: 'tcp' | 'udp'; readonly hostname: string; readonly port: number }
-  | { readonly transport: 'unix' | 'unixpacket'; readonly path: string }
+import type { DenoAddr } from '../../core/request-meta.ts'
 
 /** `Deno.Conn`. */
 export interface DenoConn {

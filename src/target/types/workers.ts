@@ -19,9 +19,3 @@ export type WorkersConnect = (
   address: { hostname: string; port: number },
   options?: { secureTransport: 'on' | 'off'; allowHalfOpen: boolean }
 ) => WorkersSocket
-
-/** What `request.cf` says of the TLS connection to the client. */
-export interface WorkersCf {
-  readonly tlsVersion?: string
-  readonly tlsCipher?: string
-}

@@ -1,0 +1,94 @@
+/**
+ * A fetch handler's `Response` → a response on its way out (rules RSP-50 to RSP-52).
+ *
+ * @module
+ */
+import { type BodySource, exactly, streamSource } from './body-source.ts'
+import { applicationError, responseTooShort } from './errors.ts'
+import { type GatewayResponse, isBodyless, reasonPhrase } from './gateway-response.ts'
+import { HOP_BY_HOP } from './header-field.ts'
+import type { HeaderField } from './request-head.ts'
+
+/** What was true of a body before `fetch()` decoded it. */
+const OF_CODED_BODY = new Set(['content-encoding', 'content-length'])
+
+/**
+ * Takes a response apart. A body that is there at once and whole gets a Content-Length; one that takes
+ * its time is not waited for.
+ *
+ * @param method Of the request: a body that is not to be sent is cancelled.
+ * @throws {GatewayError} `ERR_APPLICATION` when it is no response that can be sent, and what its body
+ *   fails with before the first byte.
+ */
+export async function fromResponse(response: Response, method: string): Promise<GatewayResponse> {
+  // Not instanceof: Hono's Node server puts a class of its own in the place of the global one.
+  if (!(typeof response?.status === 'number' && response.status >= 200)) {
+    throw applicationError(
+      'Cannot send what the handler returned: wanted a Response with a status from 200 to 599'
+    )
+  }
+  const { status, body } = response
+  const reason = response.statusText || reasonPhrase(status)
+  const headers = headersOf(response)
+  const announced = lengthOf(headers)
+  if (body === null) return { status, reason, headers }
+  const source = streamSource(body)
+  if (isBodyless(status, method)) {
+    void source.cancel(undefined)
+    return { status, reason, headers }
+  }
+  if (announced !== undefined) {
+    return { status, reason, headers, body: exactly(source, announced, responseTooShort) }
+  }
+  const measured = await measure(source)
+  if (measured.length !== undefined) headers.push(['content-length', String(measured.length)])
+  return { status, reason, headers, body: measured.source }
+}
+
+/** Set-Cookie lines stay apart: Fetch joins every other name, and sorts them. */
+function headersOf(response: Response): HeaderField[] {
+  // Only what fetch() got has a URL, and fetch() has decoded its body.
+  const decoded = response.url !== '' && response.headers.has('content-encoding')
+  const headers: HeaderField[] = []
+  for (const field of response.headers) {
+    const [name] = field
+    if (!HOP_BY_HOP.has(name) && !(decoded && OF_CODED_BODY.has(name))) headers.push(field)
+  }
+  return headers
+}
+
+function lengthOf(headers: readonly HeaderField[]): number | undefined {
+  const text = headers.find(([name]) => name === 'content-length')?.[1]
+  if (text === undefined) return undefined
+  const length = /^[0-9]+$/.test(text) ? Number(text) : NaN
+  if (Number.isSafeInteger(length)) return length
+  throw applicationError('Cannot send response: its Content-Length is no number in decimal digits')
+}
+
+/** Learns the length of a body that ends with its first chunk, within one turn of the event loop. */
+async function measure(body: BodySource): Promise<{ source: BodySource; length?: number }> {
+  const late = Promise.withResolvers<'late'>()
+  const timer = setTimeout(() => late.resolve('late'))
+  const ahead: Promise<Uint8Array | undefined>[] = []
+  function readAhead(): Promise<Uint8Array | 'late' | undefined> {
+    const reading = body.read()
+    // Whoever reads on finds the failure; the runtime must not find it first.
+    reading.catch(() => {})
+    ahead.push(reading)
+    return Promise.race([reading, late.promise])
+  }
+  const source: BodySource = {
+    read: () => ahead.shift() ?? body.read(),
+    cancel: (reason) => body.cancel(reason),
+  }
+  try {
+    const first = await readAhead()
+    if (first === 'late') return { source }
+    if (first === undefined) return { source, length: 0 }
+    // A failure here belongs behind the bytes that came before it.
+    const second = await readAhead().catch((): 'late' => 'late')
+    return second === undefined ? { source, length: first.length } : { source }
+  } finally {
+    clearTimeout(timer)
+  }
+}

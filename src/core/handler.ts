@@ -1,0 +1,66 @@
+/**
+ * What can be served: three kinds of handler, which come down to one.
+ *
+ * @module
+ */
+import type { BodySource } from './body-source.ts'
+import { toRequest } from './from-environ.ts'
+import { fromResponse } from './from-response.ts'
+import type { GatewayResponse } from './gateway-response.ts'
+import type { RequestHead } from './request-head.ts'
+
+/** A function from Request to Response. */
+export type FetchHandler = (
+  request: Request,
+  env?: unknown,
+  ctx?: unknown
+) => Response | Promise<Response>
+
+/** Answers below Fetch, as a bridge and a `gateway(app)` do: no `Request` and `Response` are made. */
+export interface HeadHandler {
+  /**
+   * @param body The client's bytes, unless there are none.
+   * @param signal Aborted when the client goes away.
+   */
+  handle(
+    this: void,
+    head: RequestHead,
+    body: BodySource | undefined,
+    signal?: AbortSignal
+  ): Promise<GatewayResponse>
+}
+
+/**
+ * A fetch function, or an object with one such as a Hono app; a bridge and a `gateway(app)` have
+ * `handle` besides.
+ */
+export type Handler = (FetchHandler | { fetch: FetchHandler }) & Partial<HeadHandler>
+
+/** Answers a request; `env` is for a fetch handler. */
+export type Answer = (
+  head: RequestHead,
+  body: BodySource | undefined,
+  signal: AbortSignal,
+  env: unknown
+) => Promise<GatewayResponse>
+
+/** The one way to call a handler. */
+export function answerOf(handler: Handler): Answer {
+  const fetch = fetchOf(handler)
+  const { handle } = handler
+  if (handle !== undefined) return (head, body, signal) => handle(head, body, signal)
+  return async function answerFetch(head, body, signal, env) {
+    return await fromResponse(await fetch(toRequest(head, body, signal), env), head.method)
+  }
+}
+
+/**
+ * The fetch function of a handler.
+ *
+ * @throws {TypeError} when there is none.
+ */
+export function fetchOf(handler: Handler): FetchHandler {
+  if (typeof handler === 'function') return handler
+  if (typeof handler?.fetch === 'function') return (request, env) => handler.fetch(request, env)
+  throw new TypeError('Cannot serve this: wanted a fetch handler, or an object with fetch()')
+}

@@ -1,0 +1,19 @@
+/**
+ * What a runtime supplies for each front that connects.
+ *
+ * @module
+ */
+import type { Connection } from '../bridge/connection.ts'
+import type { Peer } from '../core/request-head.ts'
+
+/** A connection that a front has opened. */
+export interface AcceptedConnection extends Connection {
+  readonly remote: Peer
+  /** Ends our side behind what was written, while reading goes on. Never rejects. */
+  end(): Promise<void>
+  /**
+   * Drops both directions in a way that the front can tell from an end. On a unix socket there is no
+   * such way: it sees an end, and needs a Content-Length to see that something is missing.
+   */
+  reset(): void
+}

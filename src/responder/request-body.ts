@@ -1,0 +1,104 @@
+/**
+ * The body of a request on the connection of its front, and what comes behind it.
+ *
+ * @module
+ */
+import type { Connection } from '../bridge/connection.ts'
+import { ChunkedDecoder } from '../codec/chunked.ts'
+import type { BodySource } from '../core/body-source.ts'
+import { badRequest, clientError } from '../core/errors.ts'
+
+/** What arrives on a connection: read for somebody first, and for nobody once it is cancelled. */
+export class ConnectionSource implements BodySource {
+  readonly #connection: Connection
+  readonly #onDiscard: () => void
+  readonly #ended = Promise.withResolvers<void>()
+  #rest: Uint8Array | undefined
+  #reading: Promise<unknown> = Promise.resolve()
+  #discarding = false
+
+  /** @param onDiscard Called for each read that is thrown away. */
+  constructor(connection: Connection, onDiscard: () => void) {
+    this.#connection = connection
+    this.#onDiscard = onDiscard
+  }
+
+  /** Resolves when the front has closed its side, or the connection broke. */
+  get ended(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  /** Puts back what was read too much. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length > 0) this.#rest = bytes
+  }
+
+  /** @throws {GatewayError} `ERR_CLIENT_CLOSED` when the connection broke. */
+  read(): Promise<Uint8Array | undefined> {
+    const reading = this.#read()
+    this.#reading = reading.catch(() => {})
+    return reading
+  }
+
+  /**
+   * Throws away what is left. A front closes its side when its client has gone, so reading goes on:
+   * there is no other way to learn that.
+   */
+  async cancel(): Promise<void> {
+    if (this.#discarding) return
+    this.#discarding = true
+    this.#rest = undefined
+    void this.#discard()
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    if (this.#discarding) return undefined
+    const rest = this.#rest
+    this.#rest = undefined
+    if (rest !== undefined) return rest
+    try {
+      const bytes = await this.#connection.read()
+      if (bytes === undefined) this.#ended.resolve()
+      return bytes
+    } catch (error) {
+      this.#ended.resolve()
+      throw clientError(error)
+    }
+  }
+
+  async #discard(): Promise<void> {
+    // A connection is read by one at a time.
+    await this.#reading
+    try {
+      while ((await this.#connection.read()) !== undefined) this.#onDiscard()
+    } catch {
+      // Broken off or closed: the front has gone either way.
+    }
+    this.#ended.resolve()
+  }
+}
+
+/**
+ * Decodes a body that a front hands on as it came: uWSGI's HTTP router announces no length then, where
+ * nginx and Apache have decoded it.
+ *
+ * @throws {GatewayError} from `read()`: `ERR_BAD_REQUEST` when the coding is broken or cut off.
+ */
+export function dechunked(source: BodySource): BodySource {
+  const decoder = new ChunkedDecoder((what) => badRequest(`Cannot read body: ${what}`))
+  const pieces: Uint8Array[] = []
+  return {
+    async read() {
+      for (;;) {
+        const piece = pieces.shift()
+        if (piece !== undefined) return piece
+        if (decoder.done) return undefined
+        const bytes = await source.read()
+        if (bytes === undefined) throw badRequest('Cannot read body: it ended inside a chunk')
+        decoder.decode(bytes, (data) => pieces.push(data))
+        if (decoder.done) void source.cancel(undefined)
+      }
+    },
+    cancel: (reason) => source.cancel(reason),
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * The responder: uwsgi packets in, responses out, what uWSGI is behind nginx's `uwsgi_pass`.
+ *
+ * One request a connection, as every front expects. The response is never chunked and ends with the
+ * connection; a response that cannot be completed resets it, so that the front sees what is missing.
+ *
+ * @see https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
+ * @module
+ */
+import { Deadline, inTime } from '../bridge/deadline.ts'
+import { encodeResponseHead } from '../codec/response-encoder.ts'
+import { MODIFIER1_PING, type Packet, PacketDecoder } from '../codec/uwsgi.ts'
+import { bodyTooLarge } from '../core/body-framing.ts'
+import { atMost, type BodySource, exactly } from '../core/body-source.ts'
+import { badRequest, GatewayError } from '../core/errors.ts'
+import { uwsgiEnv } from '../core/fetch-application.ts'
+import { type EnvironLike, environHead } from '../core/from-environ.ts'
+import { errorResponse, type GatewayResponse } from '../core/gateway-response.ts'
+import { type Answer, answerOf, type Handler } from '../core/handler.ts'
+import type { AcceptedConnection } from './accepted-connection.ts'
+import { packetEnviron } from './packet-environ.ts'
+import { ConnectionSource, dechunked } from './request-body.ts'
+import {
+  type ResolvedResponderOptions,
+  type ResponderOptions,
+  resolveResponderOptions,
+} from './responder-options.ts'
+
+/** Answers one connection; resolves when it is closed. Never rejects. */
+export type Responder = (connection: AcceptedConnection) => Promise<void>
+
+/** Answer to a ping: the packet header with `modifier2` 1. */
+const PONG = Uint8Array.of(MODIFIER1_PING, 0, 0, 1)
+
+/** How long a front may go on sending what nobody reads, and pause meanwhile (nginx: `lingering_*`). */
+const LINGERING_TIME_MS = 30_000
+const LINGERING_TIMEOUT_MS = 5000
+
+/**
+ * Creates a responder.
+ *
+ * @param handler A fetch handler gets `{ environ, requestMeta }` as `env`.
+ * @throws {TypeError | RangeError} when the handler or an option is wrong.
+ */
+export function createResponder(handler: Handler, options: ResponderOptions = {}): Responder {
+  const answer = answerOf(handler)
+  const resolved = resolveResponderOptions(options)
+  return async function respond(connection) {
+    await new ResponderExchange(connection, answer, resolved).run()
+  }
+}
+
+/** One request and its response. */
+class ResponderExchange {
+  readonly #connection: AcceptedConnection
+  readonly #answer: Answer
+  readonly #options: ResolvedResponderOptions
+  readonly #source: ConnectionSource
+  /** Aborted when the front goes away, which it does when its client does. */
+  readonly #gone = new AbortController()
+  readonly #sendDeadline: Deadline
+  readonly #lingering: Deadline
+  readonly #began = performance.now()
+  #environ: EnvironLike = {}
+  #status: number | undefined
+
+  constructor(connection: AcceptedConnection, answer: Answer, options: ResolvedResponderOptions) {
+    this.#connection = connection
+    this.#answer = answer
+    this.#options = options
+    this.#lingering = new Deadline(LINGERING_TIMEOUT_MS, () => connection.close())
+    this.#source = new ConnectionSource(connection, () => {
+      if (this.#status !== undefined) this.#lingering.start()
+    })
+    this.#sendDeadline = new Deadline(options.sendTimeout, () => {
+      this.#report(
+        new GatewayError('ERR_SEND_TIMEOUT', `The front took no data for ${options.sendTimeout} ms`)
+      )
+      connection.reset()
+    })
+    void this.#source.ended.then(() => this.#gone.abort())
+  }
+
+  async run(): Promise<void> {
+    try {
+      const reply = await this.#reply()
+      if (reply === undefined) return
+      if (reply === 'pong') await this.#write(PONG)
+      else await this.#respond(reply)
+      await this.#linger()
+    } catch (error) {
+      // A write failed because the front has gone, or a body broke off: both are dealt with.
+      this.#gone.abort(error)
+    } finally {
+      for (const deadline of [this.#sendDeadline, this.#lingering]) deadline.stop()
+      this.#connection.close()
+      this.#logAccess()
+    }
+  }
+
+  /** What to send; nothing where a connection was opened and closed, as health checks do. */
+  async #reply(): Promise<GatewayResponse | 'pong' | undefined> {
+    try {
+      if (!this.#options.isAllowed(this.#connection.remote.addr)) throw forbidden()
+      const packet = await this.#receive()
+      if (packet === undefined) return undefined
+      if (isPing(packet)) return 'pong'
+      checkModifiers(packet)
+      this.#environ = packetEnviron(packet.vars)
+      const head = environHead(this.#environ)
+      const body = this.#body()
+      if (body === undefined) void this.#source.cancel()
+      const { signal } = this.#gone
+      const env = uwsgiEnv(this.#environ, head)
+      return await this.#answer({ ...head, hasBody: body !== undefined }, body, signal, env)
+    } catch (error) {
+      this.#report(error)
+      return errorResponse(error)
+    }
+  }
+
+  /** Reads a packet, within the time there is for all of it. */
+  async #receive(): Promise<Packet | undefined> {
+    const { clientHeaderTimeout } = this.#options
+    const late = Promise.withResolvers<never>()
+    const deadline = new Deadline(clientHeaderTimeout, () =>
+      late.reject(timedOut('packet', clientHeaderTimeout))
+    )
+    deadline.start()
+    try {
+      return await Promise.race([this.#readPacket(), late.promise])
+    } finally {
+      deadline.stop()
+    }
+  }
+
+  async #readPacket(): Promise<Packet | undefined> {
+    const { maxVars, maxVarsBytes } = this.#options
+    const decoder = new PacketDecoder({ maxVars, maxDatasize: maxVarsBytes })
+    let received = false
+    for (;;) {
+      const bytes = await this.#source.read()
+      if (bytes === undefined) {
+        if (!received) return undefined
+        throw badRequest('Cannot read packet: the connection ended inside it')
+      }
+      received = true
+      decoder.push(bytes)
+      const packet = decoder.decode()
+      if (packet === undefined) continue
+      this.#source.unread(decoder.rest())
+      return packet
+    }
+  }
+
+  /** The body behind the packet, as long as its front announces. */
+  #body(): BodySource | undefined {
+    const { CONTENT_LENGTH: length = '', HTTP_TRANSFER_ENCODING: coding } = this.#environ
+    const { clientBodyTimeout, maxBodyBytes } = this.#options
+    const timed = inTime(this.#source, clientBodyTimeout, () => timedOut('body', clientBodyTimeout))
+    if (length !== '') {
+      const bytes = Number(length)
+      if (bytes > maxBodyBytes) throw bodyTooLarge(bytes, maxBodyBytes)
+      return bytes > 0 ? exactly(timed, bytes) : undefined
+    }
+    if (coding === undefined) return undefined
+    if (String(coding).toLowerCase() === 'chunked') return atMost(dechunked(timed), maxBodyBytes)
+    throw new GatewayError(
+      'ERR_NOT_IMPLEMENTED',
+      'Cannot decode Transfer-Encoding: wanted "chunked"'
+    )
+  }
+
+  /** Sends a response; rejects when it cannot be completed. */
+  async #respond(response: GatewayResponse): Promise<void> {
+    const { status, body } = response
+    const cancel = (): void => void body?.cancel(this.#gone.signal.reason)
+    if (this.#gone.signal.aborted) cancel()
+    this.#gone.signal.addEventListener('abort', cancel)
+    const head = this.#encodeHead(response)
+    if (head === undefined) return await this.#respond(errorResponse(undefined))
+    this.#status = status
+    await this.#write(head)
+    for (let chunk = await this.#read(body); chunk; chunk = await this.#read(body)) {
+      await this.#write(chunk)
+    }
+  }
+
+  /** `undefined` when the handler made a head that no front could read. */
+  #encodeHead(response: GatewayResponse): Uint8Array | undefined {
+    try {
+      return encodeResponseHead(response)
+    } catch (error) {
+      this.#report(error)
+      void response.body?.cancel(error)
+      return undefined
+    }
+  }
+
+  /** A body that fails breaks the connection off: its front must not take the part for the whole. */
+  async #read(body: BodySource | undefined): Promise<Uint8Array | undefined> {
+    try {
+      return await body?.read()
+    } catch (error) {
+      this.#report(error)
+      this.#connection.reset()
+      throw error
+    }
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#sendDeadline.start()
+    await this.#connection.write(bytes)
+    this.#sendDeadline.pause()
+  }
+
+  /**
+   * Ends our side and waits for the front to end its own. Closing while it still sends would reset the
+   * connection, and the reset would overtake the response.
+   */
+  async #linger(): Promise<void> {
+    void this.#source.cancel()
+    await this.#connection.end()
+    this.#lingering.start()
+    const longest = new Deadline(LINGERING_TIME_MS, () => this.#connection.close())
+    longest.start()
+    await this.#source.ended
+    longest.stop()
+  }
+
+  #report(error: unknown): void {
+    // Nobody's fault; and what happens to a response that nobody waits for follows from it.
+    if (this.#gone.signal.aborted) return
+    const { REQUEST_METHOD: method = '', REQUEST_URI: path = '' } = this.#environ
+    try {
+      this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {
+        method,
+        path,
+        peer: this.#connection.remote.addr,
+      })
+    } catch (failure) {
+      // A hook that fails must not take the answer with it.
+      console.error(failure)
+    }
+  }
+
+  #logAccess(): void {
+    const { REQUEST_METHOD: method, REQUEST_URI: target = '', REMOTE_ADDR: addr } = this.#environ
+    if (method === undefined) return
+    this.#options.onAccess?.({
+      remote: typeof addr === 'string' ? addr : undefined,
+      method,
+      target,
+      protocol: this.#environ.SERVER_PROTOCOL ?? 'uwsgi',
+      status: this.#status,
+      durationMs: performance.now() - this.#began,
+    })
+  }
+}
+
+function isPing({ modifier1, modifier2 }: Packet): boolean {
+  return modifier1 === MODIFIER1_PING && modifier2 === 0
+}
+
+/** Other packets run code, spool jobs or reload the server: nothing here does that (UW-2). */
+function checkModifiers({ modifier1, modifier2 }: Packet): void {
+  if (modifier1 === 0 && modifier2 === 0) return
+  throw new GatewayError(
+    'ERR_NOT_IMPLEMENTED',
+    `Cannot serve packet with modifiers ${modifier1} and ${modifier2}: wanted 0 and 0, or a ping`
+  )
+}
+
+function forbidden(): GatewayError {
+  return new GatewayError(
+    'ERR_PEER_FORBIDDEN',
+    'Cannot serve this front: allowFrom does not list its address'
+  )
+}
+
+function timedOut(what: 'packet' | 'body', timeoutMs: number): GatewayError {
+  return new GatewayError('ERR_CLIENT_TIMEOUT', `The front sent no ${what} within ${timeoutMs} ms`)
+}

@@ -1,0 +1,63 @@
+/**
+ * What arrived on a socket, waiting for a reader.
+ *
+ * @module
+ */
+
+/** Bytes read ahead of the reader before the socket is paused. */
+const READ_AHEAD_BYTES = 262_144
+
+/** Turns what a socket pushes into what a reader pulls. */
+export class ReadQueue {
+  readonly #resume: () => void
+  #chunks: Uint8Array[] = []
+  #bytes = 0
+  #paused = false
+  #ended = false
+  #failure: Error | undefined
+  #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
+
+  /** @param resume Called when a paused socket may go on. */
+  constructor(resume: () => void) {
+    this.#resume = resume
+  }
+
+  /** Takes bytes that arrived; `false` asks the socket to pause. */
+  push(bytes: Uint8Array): boolean {
+    if (this.#reader !== undefined) {
+      this.#reader.resolve(bytes)
+      this.#reader = undefined
+      return true
+    }
+    this.#chunks.push(bytes)
+    this.#bytes += bytes.length
+    this.#paused = this.#bytes >= READ_AHEAD_BYTES
+    return !this.#paused
+  }
+
+  /** Nothing more arrives: the peer has closed its side, or the connection broke. */
+  end(failure?: Error): void {
+    this.#ended = true
+    this.#failure ??= failure
+    if (this.#failure === undefined) this.#reader?.resolve(undefined)
+    else this.#reader?.reject(this.#failure)
+    this.#reader = undefined
+  }
+
+  /** The next bytes, `undefined` at the end; rejects where the connection broke. */
+  read(): Promise<Uint8Array | undefined> {
+    const bytes = this.#chunks.shift()
+    if (bytes !== undefined) {
+      this.#bytes -= bytes.length
+      if (this.#paused && this.#bytes < READ_AHEAD_BYTES) {
+        this.#paused = false
+        this.#resume()
+      }
+      return Promise.resolve(bytes)
+    }
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#ended) return Promise.resolve(undefined)
+    this.#reader = Promise.withResolvers()
+    return this.#reader.promise
+  }
+}

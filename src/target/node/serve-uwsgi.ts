@@ -1,0 +1,132 @@
+/**
+ * uwsgi in, on Node and on Deno: its own listener cannot reset a connection, that of node:net can.
+ *
+ * @module
+ */
+import { createServer, type Server as NetServer, Socket } from 'node:net'
+import { formatAccessLog } from '../../core/access-log.ts'
+import type { Handler } from '../../core/handler.ts'
+import type { Peer } from '../../core/request-head.ts'
+import type { AcceptedConnection } from '../../responder/accepted-connection.ts'
+import { createResponder } from '../../responder/responder.ts'
+import {
+  CLOSE_TIMEOUT_MS,
+  formatListen,
+  parseListen,
+  type ServeUwsgiOptions,
+  type Server,
+} from '../serve-options.ts'
+import { listenOn } from './listen.ts'
+import { ReadQueue } from './read-queue.ts'
+
+/**
+ * Serves a handler to nginx, Apache or another front that speaks uwsgi.
+ *
+ * @param handler A Hono app or any fetch handler, which gets `{ environ, requestMeta }` as `env`; a
+ *   `gateway(app)`; or a bridge.
+ * @returns Once it listens.
+ * @throws {TypeError | RangeError} when an option is wrong, and what node:net throws when the address
+ *   is taken.
+ */
+export async function serveUwsgi(handler: Handler, options: ServeUwsgiOptions): Promise<Server> {
+  const { log, closeTimeout = CLOSE_TIMEOUT_MS } = options
+  const address = parseListen(options.listen, 'uwsgi')
+  const respond = createResponder(handler, {
+    ...options,
+    onAccess: log === undefined ? undefined : (entry) => log(formatAccessLog(entry)),
+  })
+  const underWay = new Map<SocketConnection, Promise<void>>()
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    // Not from the socket: one that is gone already has no address, and would pass for a unix socket.
+    const connection = new SocketConnection(socket, address.type === 'unix')
+    underWay.set(
+      connection,
+      respond(connection).finally(() => underWay.delete(connection))
+    )
+  })
+  const taken = await listenOn(server, address)
+  return {
+    url: formatListen(taken, 'uwsgi'),
+    close: () => closeServer(server, underWay, closeTimeout),
+  }
+}
+
+/** Lets requests under way end for `timeoutMs`, then breaks them off. */
+async function closeServer(
+  server: NetServer,
+  underWay: ReadonlyMap<AcceptedConnection, Promise<void>>,
+  timeoutMs: number
+): Promise<void> {
+  const closed = Promise.withResolvers<void>()
+  server.close(() => closed.resolve())
+  const timer = setTimeout(() => {
+    for (const connection of underWay.keys()) connection.reset()
+  }, timeoutMs)
+  await Promise.all(underWay.values())
+  clearTimeout(timer)
+  await closed.promise
+}
+
+class SocketConnection implements AcceptedConnection {
+  readonly remote: Peer
+  readonly #socket: Socket
+  readonly #isUnix: boolean
+  readonly #arrived: ReadQueue
+  #failure: Error | undefined
+  #writer: PromiseWithResolvers<void> | undefined
+
+  constructor(socket: Socket, isUnix: boolean) {
+    this.#socket = socket
+    this.#isUnix = isUnix
+    this.#arrived = new ReadQueue(() => socket.resume())
+    this.remote = isUnix
+      ? { addr: 'unix:' }
+      : { addr: socket.remoteAddress ?? '', port: socket.remotePort }
+    socket.on('data', (bytes) => {
+      if (!this.#arrived.push(bytes)) socket.pause()
+    })
+    socket.on('end', () => this.#arrived.end())
+    socket.on('drain', () => this.#settleWriter())
+    socket.on('error', (error) => {
+      this.#failure = error
+    })
+    socket.on('close', () => {
+      this.#failure ??= new Error('the connection was closed')
+      this.#arrived.end(this.#failure)
+      this.#settleWriter()
+    })
+  }
+
+  read(): Promise<Uint8Array | undefined> {
+    return this.#arrived.read()
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#socket.write(bytes)) return Promise.resolve()
+    this.#writer = Promise.withResolvers()
+    return this.#writer.promise
+  }
+
+  end(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#socket.once('close', resolve)
+      this.#socket.end(resolve)
+    })
+  }
+
+  reset(): void {
+    if (this.#isUnix) this.#socket.destroy()
+    else this.#socket.resetAndDestroy()
+  }
+
+  close(): void {
+    this.#socket.destroy()
+  }
+
+  #settleWriter(): void {
+    if (this.#failure === undefined) this.#writer?.resolve()
+    else this.#writer?.reject(this.#failure)
+    this.#writer = undefined
+  }
+}
