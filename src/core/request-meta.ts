@@ -1,6 +1,6 @@
 /**
  * What each runtime knows of a request and a Fetch `Request` does not say, read from what it hands its
- * handlers besides. The types are minimal and structural: no runtime is asked which one it is.
+ * handlers besides: no runtime is asked which one it is.
  *
  * @module
  */
@@ -8,35 +8,7 @@ import { parseAddress } from './forwarded.ts'
 import type { EnvironLike } from './from-environ.ts'
 import { targetMeta } from './raw-target.ts'
 import type { HeaderField, Peer, RequestMeta, TlsInfo } from './request-head.ts'
-
-/** The part in use of node:http's `IncomingMessage`. */
-export interface IncomingRequest {
-  readonly url?: string | undefined
-  readonly rawHeaders: readonly string[]
-  readonly httpVersion: string
-  readonly socket: IncomingSocket
-}
-
-/** The part in use of a `net.Socket`, and of the `TLSSocket` that it may be. */
-export interface IncomingSocket {
-  readonly remoteAddress?: string | undefined
-  readonly remotePort?: number | undefined
-  readonly encrypted?: unknown
-  readonly servername?: unknown
-  getProtocol?(): string | null
-  getCipher?(): { readonly standardName: string } | undefined
-}
-
-/** `Deno.Addr`, of a connection or a listener. */
-export type DenoAddr =
-  | { readonly transport: 'tcp' | 'udp'; readonly hostname: string; readonly port: number }
-  | { readonly transport: 'unix' | 'unixpacket'; readonly path: string }
-
-/** What `request.cf` on Workers says of the TLS connection to the client. */
-export interface WorkersCf {
-  readonly tlsVersion?: string
-  readonly tlsCipher?: string
-}
+import type { DenoAddr, IncomingRequest, IncomingSocket, WorkersCf } from './runtime-types.ts'
 
 /** Second argument of a handler behind a uwsgi front. */
 export interface UwsgiEnv {

@@ -12,7 +12,8 @@ import { formatAccessLog } from '../core/access-log.ts'
 import { fetchOf, type Handler } from '../core/handler.ts'
 import { targetMeta } from '../core/raw-target.ts'
 import type { RequestMeta } from '../core/request-head.ts'
-import { contextMeta, type DenoAddr, denoMeta, denoPeer } from '../core/request-meta.ts'
+import { contextMeta, denoMeta, denoPeer } from '../core/request-meta.ts'
+import type { DenoAddr } from '../core/runtime-types.ts'
 import {
   CLOSE_TIMEOUT_MS,
   formatListen,

@@ -5,13 +5,15 @@ import { describe, expect, test } from 'vitest'
 const SRC = resolve(import.meta.dirname, '../../src')
 
 /** Each layer may import itself and those before it. */
-const LAYERS = ['core', 'codec', 'bridge', 'target', 'program']
+const LAYERS = ['core', 'codec', 'bridge', 'responder', 'hono', 'target', 'program']
 
 /** Files and folders at the top of src, and the layer each stands in. */
 const TOP_LEVEL: Record<string, string> = {
   core: 'core',
   codec: 'codec',
   bridge: 'bridge',
+  responder: 'responder',
+  hono: 'hono',
   target: 'target',
   cli: 'program',
   'cli.ts': 'program',
@@ -26,6 +28,8 @@ const EXTERNAL: Record<string, RegExp> = {
   core: /^ipaddr\.js$/,
   codec: /^$/,
   bridge: /^$/,
+  responder: /^$/,
+  hono: /^hono($|\/)/,
   target: /^(node:|cloudflare:sockets$)/,
   program: /^(node:|commander$|hono($|\/))/,
 }

@@ -41,22 +41,34 @@ describe('package', () => {
 
   test('the portable entry points export exactly the names of the design', async () => {
     const portable = (await import(join(dist, 'index.js'))) as object
-    expect(Object.keys(portable).toSorted()).toEqual(['ERROR_STATUS', 'GatewayError', 'toEnviron'])
+    expect(Object.keys(portable).toSorted()).toEqual([
+      'ERROR_STATUS',
+      'GatewayError',
+      'fromEnviron',
+      'gateway',
+      'runApplication',
+      'toApplication',
+      'toEnviron',
+    ])
     const codec = (await import(join(dist, 'codec/index.js'))) as object
     expect(Object.keys(codec).toSorted()).toEqual([
       'PacketDecoder',
       'ResponseDecoder',
       'encodePacket',
+      'encodeResponseHead',
     ])
+    const hono = (await import(join(dist, 'hono/index.js'))) as object
+    expect(Object.keys(hono).toSorted()).toEqual(['uwsgiPass', 'wsgi'])
   })
 
-  test('every target exports the same names, and those that listen serve()', async () => {
+  test('every target exports the same names, and those that listen serve() and serveUwsgi()', async () => {
     const node = (await import(join(dist, 'target/node/index.js'))) as object
     expect(Object.keys(node).toSorted()).toEqual([
       'connect',
       'createBridge',
       'requestMeta',
       'serve',
+      'serveUwsgi',
     ])
     const deno = (await import(join(dist, 'target/deno.js'))) as object
     expect(Object.keys(deno).toSorted()).toEqual([
@@ -64,6 +76,7 @@ describe('package', () => {
       'createBridge',
       'requestMeta',
       'serve',
+      'serveUwsgi',
     ])
     const workers = readFileSync(join(dist, 'target/workers.js'), 'utf8')
     expect(
@@ -96,7 +109,10 @@ describe('package', () => {
     expect(jsr.exports).toEqual(Object.fromEntries(sources))
     expect(jsr.version).toBe(manifest.version)
     const version = manifest.dependencies['ipaddr.js']
-    expect(jsr.imports).toEqual({ 'ipaddr.js': `npm:ipaddr.js@${version}` })
+    expect(jsr.imports).toEqual({
+      hono: `npm:hono@${manifest.peerDependencies.hono.split(' ')[0]}`,
+      'ipaddr.js': `npm:ipaddr.js@${version}`,
+    })
   })
 
   test('JSR would take it: no export needs type inference', () => {

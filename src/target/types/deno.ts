@@ -5,7 +5,7 @@
  * @see https://docs.deno.com/api/deno/network
  * @module
  */
-import type { DenoAddr } from '../../core/request-meta.ts'
+import type { DenoAddr } from '../../core/runtime-types.ts'
 
 /** `Deno.Conn`. */
 export interface DenoConn {

@@ -1,7 +1,8 @@
 /**
  * Compiles under `deno check` only while the shapes that src/target/types/deno.ts declares fit Deno's.
  */
-import type { DenoAddr, DenoHttpServer, DenoNamespace } from '../../../src/target/types/deno.ts'
+import type { DenoAddr } from '../../../src/core/runtime-types.ts'
+import type { DenoHttpServer, DenoNamespace } from '../../../src/target/types/deno.ts'
 
 export const official: Omit<DenoNamespace, 'serve'> = Deno
 

@@ -2,7 +2,8 @@
  * Compiles only while the shapes that src/target/types/workers.ts declares fit the official ones.
  */
 import { connect } from 'cloudflare:sockets'
-import type { WorkersCf, WorkersConnect, WorkersSocket } from '../../../src/target/types/workers.ts'
+import type { WorkersCf } from '../../../src/core/runtime-types.ts'
+import type { WorkersConnect, WorkersSocket } from '../../../src/target/types/workers.ts'
 
 export const officialConnect: WorkersConnect = connect
 export const officialSocket: (socket: Socket) => WorkersSocket = (socket) => socket
