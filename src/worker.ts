@@ -5,25 +5,24 @@
  * @module
  */
 import { type Context, Hono } from 'hono'
-import { accepts } from 'hono/accepts'
 import type { Bridge } from './bridge/bridge.ts'
-import { toEnviron } from './core/environ.ts'
 import { GatewayError } from './core/errors.ts'
 import { errorResponse, toResponse } from './core/gateway-response.ts'
-import {
-  ENVIRON_PAGE_CSP,
-  renderEnvironHtml,
-  renderEnvironJson,
-} from './environ-page/environ-page.ts'
+import { environPage } from './environ-page/application.ts'
+import { type HonoHandler, uwsgiPass, wsgi } from './hono/index.ts'
 import { checkVariable, type Deployment, readDeployment, type Variables } from './target/env.ts'
-import { createBridge, requestMeta } from './target/workers.ts'
+import { createBridge } from './target/workers.ts'
 
-/** A deployment and its bridge. */
+/** A deployment, its bridge, and what answers: the bridge, or the environ page. */
 interface Configured extends Deployment {
   readonly bridge: Bridge | undefined
+  readonly answer: HonoHandler
 }
 
 type WorkerEnv = { Bindings: Variables; Variables: { configured: Configured } }
+
+/** How a request gets to the environ page. */
+const PAGE_ROUTE = ['HTTP', 'workerd', 'environ']
 
 /** Variables do not change while an isolate lives, but each platform object is its own. */
 const configurations = new WeakMap<Variables, Configured>()
@@ -48,11 +47,7 @@ app.use(async (c, next) => {
   return await answerHealth(c)
 })
 
-app.all('*', async (c) => {
-  const { bridge, options } = c.var.configured
-  if (bridge !== undefined) return await bridge.fetch(c.req.raw, c.env)
-  return await answerEnviron(c, options)
-})
+app.all('*', async (c) => await c.var.configured.answer(c))
 
 app.onError((error) => {
   if (!(error instanceof GatewayError)) console.error(error)
@@ -70,7 +65,8 @@ function configure(env: Variables): Configured {
     upstream === undefined
       ? undefined
       : checkVariable('UPSTREAM', () => createBridge(upstream, { ...options, binding }))
-  const configured = { ...deployment, bridge }
+  const answer = bridge === undefined ? wsgi(environPage(PAGE_ROUTE), options) : uwsgiPass(bridge)
+  const configured = { ...deployment, bridge, answer }
   configurations.set(env, configured)
   return configured
 }
@@ -88,27 +84,4 @@ async function answerHealth(c: Context<WorkerEnv>): Promise<Response> {
       503
     )
   }
-}
-
-/** What this request becomes, as a page or as JSON. */
-async function answerEnviron(
-  c: Context<WorkerEnv>,
-  options: Deployment['options']
-): Promise<Response> {
-  const environ = await toEnviron(c.req.raw, requestMeta(c.req.raw), {
-    ...options,
-    headerEncoding: 'utf8',
-  })
-  const page = { environ, route: ['HTTP', 'workerd', 'environ'] }
-  c.header('Cache-Control', 'no-store')
-  c.header('Vary', 'Accept')
-  c.header('X-Content-Type-Options', 'nosniff')
-  // The page repeats the client's cookies, which another site must not get to read.
-  c.header('Cross-Origin-Resource-Policy', 'same-origin')
-  const supports = ['text/html', 'application/json']
-  if (accepts(c, { header: 'Accept', supports, default: 'text/html' }) === 'application/json') {
-    return c.body(renderEnvironJson(page), 200, { 'Content-Type': 'application/json' })
-  }
-  c.header('Content-Security-Policy', ENVIRON_PAGE_CSP)
-  return c.html(renderEnvironHtml(page))
 }

@@ -5,7 +5,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
 import { makeDirectory, type Server, startServer } from './backend/process.ts'
 import { findChromium, PROJECT_ROOT } from './backend/programs.ts'
+import { createBridge } from '../src/target/node/index.ts'
 import { freePort } from './support/free-port.ts'
+import type { RunningTarget } from './target/target.ts'
+import { bundleWorker } from './target/workers-target.ts'
 import { startUwsgi, type UwsgiServer } from './backend/uwsgi.ts'
 
 /** Where the pictures of the page are left, to be looked at. */
@@ -21,6 +24,13 @@ const CHROMIUM_FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ]
+
+interface EnvironJson {
+  readonly route: readonly string[]
+  readonly cgi: Readonly<Record<string, unknown>>
+  readonly http: Readonly<Record<string, unknown>>
+  readonly wsgi: Readonly<Record<string, unknown>>
+}
 
 /** Runs the script of `npm start` on a free port. */
 async function npmStart(UPSTREAM: string): Promise<Server & { origin: string }> {
@@ -95,7 +105,9 @@ describe('npm start without UPSTREAM', () => {
       body: 'abc',
     })
     expect(response.headers.get('content-type')).toMatch(/^application\/json/)
-    const { cgi, http, wsgi } = (await response.json()) as Record<string, Record<string, unknown>>
+    expect(response.headers.get('vary')).toBe('Accept')
+    const { route, cgi, http, wsgi } = (await response.json()) as EnvironJson
+    expect(route).toEqual(['HTTP', 'workerd', 'uwsgi packet', 'TCP socket', 'application'])
     expect(cgi).toMatchObject({
       REQUEST_METHOD: 'POST',
       PATH_INFO: '/x',
@@ -104,6 +116,50 @@ describe('npm start without UPSTREAM', () => {
     })
     expect(http).toMatchObject({ HTTP_X_TEST: 'a' })
     expect(wsgi).toMatchObject({ 'wsgi.url_scheme': 'http' })
+  })
+
+  test.each([
+    ['application/json;q=0.4, text/html;q=0.5', 'text/html; charset=UTF-8'],
+    ['text/html;q=0, application/json;q=0.1', 'application/json'],
+    ['*/*', 'text/html; charset=UTF-8'],
+  ])('answers Accept: %s with %s', async (accept, type) => {
+    const response = await fetch(server.origin, { headers: { accept } })
+    expect(response.headers.get('content-type')).toBe(type)
+    await response.arrayBuffer()
+  })
+
+  test('has a demo backend that answers pings', async () => {
+    const health = await fetch(`${server.origin}/_gateway/health`)
+    expect([health.status, await health.json()]).toEqual([200, { status: 'ok' }])
+  })
+
+  test('takes its demo backend along when it ends', async () => {
+    const [, address = ''] = /demo backend listens on (\S+)/.exec(server.log()) ?? []
+    await createBridge(address).ping()
+    await server.stop()
+    await expect(createBridge(address).ping()).rejects.toMatchObject({
+      code: 'ERR_UPSTREAM_CONNECT',
+    })
+  })
+})
+
+describe('a Worker without UPSTREAM', () => {
+  let worker: RunningTarget
+  beforeAll(async () => {
+    worker = await (await bundleWorker()).start({})
+  })
+  afterAll(() => worker?.stop())
+
+  test('shows what a request becomes, itself', async () => {
+    const response = await fetch(`${worker.origin}/x`, { headers: { accept: 'application/json' } })
+    const { route, cgi } = (await response.json()) as EnvironJson
+    expect(route).toEqual(['HTTP', 'workerd', 'environ'])
+    expect(cgi).toMatchObject({ PATH_INFO: '/x', SCRIPT_NAME: '' })
+  })
+
+  test('is healthy, for want of a backend that could be ill', async () => {
+    const health = await fetch(`${worker.origin}/_gateway/health`)
+    expect([health.status, await health.json()]).toEqual([200, { status: 'ok' }])
   })
 })
 

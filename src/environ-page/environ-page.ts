@@ -66,7 +66,7 @@ export function renderEnvironHtml(page: EnvironPage): string {
 <header>
 <p class="brand">edge-wsgi</p>
 <h1><code><span class="method">${summaryHtml(method)}</span> <bdi><span class="script">${summaryHtml(script)}</span><span class="path">${summaryHtml(path)}</span><span class="query">${summaryHtml(query)}</span></bdi></code> became this environ</h1>
-<p>No backend is set yet: this is what a WSGI application would have received.</p>${routeHtml(route ?? [])}
+<p>No backend of yours is set yet: this is what a WSGI application receives.</p>${routeHtml(route ?? [])}
 </header>
 <main>
 ${overviewHtml(environ, size)}

@@ -18,8 +18,10 @@ const TOP_LEVEL: Record<string, string> = {
   cli: 'program',
   'cli.ts': 'program',
   'worker.ts': 'program',
-  // Pure functions and the portable API: they see the core only.
-  'environ-page': 'core',
+  'start.ts': 'program',
+  // An application, which needs no target.
+  'environ-page': 'hono',
+  // The portable API.
   'index.ts': 'core',
 }
 
