@@ -78,7 +78,7 @@ async function importDefault(file: string): Promise<unknown> {
     const module = (await import(pathToFileURL(resolve(file)).href)) as { default?: unknown }
     return module.default
   } catch (cause) {
-    // The stack begins with the file and line of a syntax error.
+    // The stack says where in the file it was thrown.
     const why = cause instanceof Error ? cause.stack : String(cause)
     throw new TypeError(`--app ${file} is wrong: it cannot be imported: ${why}`, { cause })
   }

@@ -82,19 +82,25 @@ class ResponderExchange {
   }
 
   async run(): Promise<void> {
+    // A handler that never settles is left to itself once nobody waits for it.
+    const gone = new Promise<void>((resolve) =>
+      this.#gone.signal.addEventListener('abort', () => resolve())
+    )
+    await Promise.race([this.#serve(), gone])
+    for (const deadline of [this.#sendDeadline, this.#lingering]) deadline.stop()
+    this.#connection.close()
+    this.#logAccess()
+  }
+
+  async #serve(): Promise<void> {
     try {
       const reply = await this.#reply()
       if (reply === undefined) return
       if (reply === 'pong') await this.#write(PONG)
       else await this.#respond(reply)
       await this.#linger()
-    } catch (error) {
+    } catch {
       // A write failed because the front has gone, or a body broke off: both are dealt with.
-      this.#gone.abort(error)
-    } finally {
-      for (const deadline of [this.#sendDeadline, this.#lingering]) deadline.stop()
-      this.#connection.close()
-      this.#logAccess()
     }
   }
 
@@ -175,7 +181,7 @@ class ResponderExchange {
   async #respond(response: GatewayResponse): Promise<void> {
     const { status, body } = response
     const cancel = (): void => void body?.cancel(this.#gone.signal.reason)
-    if (this.#gone.signal.aborted) cancel()
+    if (this.#gone.signal.aborted) return cancel()
     this.#gone.signal.addEventListener('abort', cancel)
     const head = this.#encodeHead(response)
     if (head === undefined) return await this.#respond(errorResponse(undefined))

@@ -1,4 +1,3 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -6,53 +5,23 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sha256 } from '../backend/download.ts'
-import { PROJECT_ROOT } from '../backend/programs.ts'
 import { makeCertificates } from '../backend/tls.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
 import { freePort } from '../support/free-port.ts'
 import { eventually, within } from '../support/deadline.ts'
-
-const CLI = join(PROJECT_ROOT, 'src/cli.ts')
-
-interface Outcome {
-  readonly status: number | null
-  readonly stdout: string
-  readonly stderr: string
-}
+import { endProcesses, run, type Started, start } from './command.ts'
 
 let uwsgi: UwsgiServer
-/** Processes that a failed test would leave behind. */
-const children = new Set<ChildProcess>()
 beforeAll(async () => {
   uwsgi = await startUwsgi()
 })
 afterAll(async () => {
-  for (const child of children) child.kill('SIGKILL')
+  endProcesses()
   await uwsgi.stop()
 })
 
-function start(...args: string[]): {
-  child: ChildProcess
-  output: Outcome
-  done: Promise<Outcome>
-} {
-  const child = spawn(process.execPath, [CLI, ...args], { stdio: ['pipe', 'pipe', 'pipe'] })
-  children.add(child)
-  child.on('close', () => children.delete(child))
-  const output = { status: null as number | null, stdout: '', stderr: '' }
-  child.stdout.setEncoding('latin1').on('data', (text: string) => (output.stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
-  const done = once(child, 'close').then(([status]) => {
-    output.status = status as number | null
-    return output
-  })
-  return { child, output, done }
-}
-
 /** `serve` in front of uWSGI on a free port, once it listens. */
-async function startServing(
-  ...args: string[]
-): Promise<ReturnType<typeof start> & { origin: string }> {
+async function startServing(...args: string[]): Promise<Started & { origin: string }> {
   const listen = ['--listen', 'http://127.0.0.1:0']
   const started = start('serve', '--upstream', uwsgi.address, ...listen, ...args)
   const line = /^Listening on (\S+),/
@@ -60,17 +29,13 @@ async function startServing(
   return { ...started, origin }
 }
 
-async function run(...args: string[]): Promise<Outcome> {
-  const { child, done } = start(...args)
-  child.stdin?.end()
-  return await within(`edge-wsgi ${args.join(' ')}`, done)
-}
-
 describe('edge-wsgi', () => {
   test('--help lists the commands and exits with 0', async () => {
     const { status, stdout } = await run('--help')
     expect(status).toBe(0)
-    for (const command of ['serve', 'request', 'ping', 'environ']) expect(stdout).toContain(command)
+    for (const command of ['serve', 'respond', 'request', 'ping', 'environ']) {
+      expect(stdout).toContain(command)
+    }
   })
 
   test.each([
@@ -95,7 +60,7 @@ describe('edge-wsgi', () => {
     ],
     [
       ['serve', '--upstream', 'unix:/x', '--trusted-proxies', 'me'],
-      '--trusted-proxies is wrong: Cannot trust proxy "me"',
+      '--trusted-proxies is wrong: Cannot trust peer "me"',
     ],
     [
       ['serve', '--upstream', 'unix:/x', '--modifier1', '22'],

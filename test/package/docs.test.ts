@@ -5,15 +5,19 @@ import manifest from '../../package.json' with { type: 'json' }
 import { resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
 import { ERROR_STATUS } from '../../src/core/errors.ts'
 import { readDeployment } from '../../src/target/env.ts'
-import { OPTION_TABLE, variableOf } from '../../src/target/option-table.ts'
+import { resolveResponderOptions } from '../../src/responder/responder-options.ts'
+import { OPTION_TABLE, RESPONDER_TABLE, variableOf } from '../../src/target/option-table.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
 const wranglerToml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8')
 
-/** Cells of the rows of every README table whose first cell matches. */
-function rows(first: RegExp): string[][] {
-  return readme
+/** README's tables of options: those of a bridge, and those of a responder. */
+const [bridgeDocs = '', responderDocs = ''] = readme.split('### Responder')
+
+/** Cells of the rows of every table whose first cell matches. */
+function rows(first: RegExp, text = readme): string[][] {
+  return text
     .split('\n')
     .filter((line) => line.startsWith('|'))
     .map((line) =>
@@ -23,6 +27,11 @@ function rows(first: RegExp): string[][] {
         .map((cell) => cell.trim())
     )
     .filter(([cell = '']) => first.test(cell))
+}
+
+function resolvedBridge(): Record<string, unknown> {
+  const { environ, ...bridge } = resolveBridgeOptions()
+  return { ...environ, ...bridge }
 }
 
 function names(cell = ''): string[] {
@@ -38,15 +47,21 @@ describe('README', () => {
   })
 
   test('lists every option of a bridge', () => {
-    const listed = new Set(rows(/^`[a-z]/).flatMap(([cell]) => names(cell)))
+    const listed = new Set(rows(/^`[a-z]/, bridgeDocs).flatMap(([cell]) => names(cell)))
     for (const { option } of OPTION_TABLE) expect(listed, option).toContain(option)
   })
 
-  test('says the defaults that are in force', () => {
-    const { environ, ...bridge } = resolveBridgeOptions()
-    const actual: Record<string, unknown> = { ...environ, ...bridge }
-    const numbers = rows(/^`[a-z]/).filter(([, value = '']) => /^\d+$/.test(value))
-    expect(numbers.length).toBeGreaterThan(7)
+  test('lists every option of a responder', () => {
+    const listed = new Set(rows(/^`[a-z]/, responderDocs).flatMap(([cell]) => names(cell)))
+    for (const { option } of RESPONDER_TABLE) expect(listed, option).toContain(option)
+  })
+
+  test.each([
+    ['a bridge', bridgeDocs, resolvedBridge(), 8],
+    ['a responder', responderDocs, { ...resolveResponderOptions() }, 6],
+  ])('says the defaults of %s that are in force', (_what, text, actual, least) => {
+    const numbers = rows(/^`[a-z]/, text).filter(([, value = '']) => /^\d+$/.test(value))
+    expect(numbers.length).toBeGreaterThanOrEqual(least)
     for (const [cell, value] of numbers) {
       for (const name of names(cell)) expect([name, actual[name]]).toEqual([name, Number(value)])
     }
