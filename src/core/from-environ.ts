@@ -8,7 +8,7 @@ import { type BodySource, exactly, sourceStream } from './body-source.ts'
 import type { Environ } from './environ.ts'
 import { badRequest } from './errors.ts'
 import { HOP_BY_HOP } from './header-field.ts'
-import { canonicalHost } from './host.ts'
+import { canonicalHost, isHost } from './host.ts'
 import type { WsgiInput } from './input.ts'
 import { nativeToOctets, percentDecode } from './octets.ts'
 import { checkMethod, type HeaderField, type Peer, type RequestHead } from './request-head.ts'
@@ -174,12 +174,13 @@ function schemeOf(environ: EnvironLike): 'http' | 'https' {
   throw badRequest('Cannot make a URL: the scheme of the environ is neither http nor https')
 }
 
-/** nginx's `server_name` is empty unless it is set, and HTTP/1.0 needs no Host. */
+/** HTTP/1.0 needs no Host, and nginx's `server_name` may be empty or a pattern. */
 function authorityOf(environ: EnvironLike): string {
   const host = textOf(environ, 'HTTP_HOST')
   if (host !== '') return host
   const port = textOf(environ, 'SERVER_PORT')
-  const name = textOf(environ, 'SERVER_NAME') || 'localhost'
+  const named = textOf(environ, 'SERVER_NAME')
+  const name = isHost(named) ? named : 'localhost'
   return port === '' ? name : `${name}:${port}`
 }
 

@@ -226,7 +226,9 @@ class ResponderExchange {
    */
   async #linger(): Promise<void> {
     void this.#source.cancel()
+    this.#sendDeadline.start()
     await this.#connection.end()
+    this.#sendDeadline.pause()
     this.#lingering.start()
     const longest = new Deadline(LINGERING_TIME_MS, () => this.#connection.close())
     longest.start()

@@ -12,7 +12,7 @@ import { formatAccessLog } from '../core/access-log.ts'
 import { fetchOf, type Handler } from '../core/handler.ts'
 import { targetMeta } from '../core/raw-target.ts'
 import type { RequestMeta } from '../core/request-head.ts'
-import { contextMeta, denoMeta, denoPeer } from '../core/request-meta.ts'
+import { denoMeta, denoPeer, type UwsgiEnv } from '../core/request-meta.ts'
 import type { DenoAddr } from '../core/runtime-types.ts'
 import {
   CLOSE_TIMEOUT_MS,
@@ -65,11 +65,11 @@ export function createBridge(address: string, options: BridgeOptions & SslOption
 /**
  * What Deno knows of a request and a Fetch `Request` does not say.
  *
- * @param env The second argument of a `Deno.serve` handler.
+ * @param env The second argument of a `Deno.serve` handler, or of one behind `serveUwsgi`.
  */
 export function requestMeta(request: Request, env?: unknown): RequestMeta {
-  const known = contextMeta(request, env)
-  return known.remote === undefined ? denoMeta(request, undefined) : known
+  const { requestMeta: known, remoteAddr } = (env ?? {}) as Partial<UwsgiEnv & DenoServeInfo>
+  return known ?? denoMeta(request, remoteAddr)
 }
 
 /**
