@@ -123,7 +123,11 @@ class ApplicationRun {
       await this.close()
       return { status, reason, headers }
     }
-    if (first === undefined && length !== undefined) throw responseTooShort(length)
+    if (first === undefined) {
+      if (length !== undefined) throw responseTooShort(length)
+      await this.close()
+      return { status, reason, headers }
+    }
     return { status, reason, headers, body: this.#body(first, length ?? Infinity) }
   }
 
@@ -197,22 +201,20 @@ class ApplicationRun {
     if (!(value instanceof Uint8Array)) {
       throw applicationError(`Cannot send ${typeof value}: an application yields Uint8Array`)
     }
-    if (value.length > 0 && this.#head.started === undefined) {
-      throw applicationError(
-        'Cannot send a body: startResponse was not called before its first byte'
-      )
-    }
+    // Says which call was wrong, or that there was none.
+    if (value.length > 0 && this.#head.started === undefined) this.#head.take()
     return value
   }
 
   /** PEP 3333, "Handling the Content-Length Header": only a list says how long it is. */
   #inferLength(first: Uint8Array | undefined): number | undefined {
-    const known = Array.isArray(this.#result) && this.#result.length <= 1 && !this.#writeCalled
-    return known ? (first?.length ?? 0) : undefined
+    if (!Array.isArray(this.#result) || this.#result.length > 1 || this.#writeCalled) return undefined
+    // An empty list for HEAD says nothing of what GET would get (RFC 9110 §8.6).
+    return this.#result.length === 0 && this.#method === 'HEAD' ? undefined : (first?.length ?? 0)
   }
 
-  #body(first: Uint8Array | undefined, length: number): BodySource {
-    let ready = first
+  #body(first: Uint8Array, length: number): BodySource {
+    let ready: Uint8Array | undefined = first
     let left = length
     const take = async (): Promise<Uint8Array | undefined> => {
       if (left === 0) return undefined
