@@ -208,7 +208,8 @@ class ApplicationRun {
 
   /** PEP 3333, "Handling the Content-Length Header": only a list says how long it is. */
   #inferLength(first: Uint8Array | undefined): number | undefined {
-    if (!Array.isArray(this.#result) || this.#result.length > 1 || this.#writeCalled) return undefined
+    if (!Array.isArray(this.#result) || this.#result.length > 1 || this.#writeCalled)
+      return undefined
     // An empty list for HEAD says nothing of what GET would get (RFC 9110 §8.6).
     return this.#result.length === 0 && this.#method === 'HEAD' ? undefined : (first?.length ?? 0)
   }

@@ -59,6 +59,8 @@ describe('package', () => {
     ])
     const hono = (await import(join(dist, 'hono/index.js'))) as object
     expect(Object.keys(hono).toSorted()).toEqual(['uwsgiPass', 'wsgi'])
+    const validator = (await import(join(dist, 'core/validator.js'))) as object
+    expect(Object.keys(validator).toSorted()).toEqual(['ValidationError', 'validator'])
   })
 
   test('every target exports the same names, and those that listen serve() and serveUwsgi()', async () => {
