@@ -7,16 +7,16 @@
 import { type Context, Hono } from 'hono'
 import type { Bridge } from './bridge/bridge.ts'
 import { GatewayError } from './core/errors.ts'
+import { gateway } from './core/gateway.ts'
 import { errorResponse, toResponse } from './core/gateway-response.ts'
 import { environPage } from './environ-page/application.ts'
-import { type HonoHandler, uwsgiPass, wsgi } from './hono/index.ts'
 import { checkVariable, type Deployment, readDeployment, type Variables } from './target/env.ts'
 import { createBridge } from './target/workers.ts'
 
 /** A deployment, its bridge, and what answers: the bridge, or the environ page. */
 interface Configured extends Deployment {
   readonly bridge: Bridge | undefined
-  readonly answer: HonoHandler
+  readonly answer: (c: Context) => Promise<Response>
 }
 
 type WorkerEnv = { Bindings: Variables; Variables: { configured: Configured } }
@@ -65,7 +65,8 @@ function configure(env: Variables): Configured {
     upstream === undefined
       ? undefined
       : checkVariable('UPSTREAM', () => createBridge(upstream, { ...options, binding }))
-  const answer = bridge === undefined ? wsgi(environPage(PAGE_ROUTE), options) : uwsgiPass(bridge)
+  const fetch = bridge?.fetch ?? gateway(environPage(PAGE_ROUTE), options)
+  const answer = (c: Context): Promise<Response> => fetch(c.req.raw, c.env)
   const configured = { ...deployment, bridge, answer }
   configurations.set(env, configured)
   return configured

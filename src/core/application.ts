@@ -10,7 +10,7 @@
  */
 import type { BodySource } from './body-source.ts'
 import type { Environ, WsgiErrors } from './environ.ts'
-import { applicationError, responseTooShort } from './errors.ts'
+import { applicationError, GatewayError, responseTooShort } from './errors.ts'
 import {
   errorResponse,
   type GatewayResponse,
@@ -91,6 +91,7 @@ class ApplicationRun {
   readonly #head = new ResponseStart((chunk) => this.#write(chunk))
   readonly #written: Written[] = []
   #writeCalled = false
+  #writtenBytes = 0
   #onWrite = Promise.withResolvers<void>()
   /** Settles when the application has returned or failed. */
   #returned: Promise<void> = Promise.resolve()
@@ -100,6 +101,8 @@ class ApplicationRun {
   #iterating = false
   #exhausted = false
   #closed: Promise<void> | undefined
+  /** What has been written to `wsgi.errors`: an error may come by more than once. */
+  readonly #logged = new Set<unknown>()
 
   constructor(environ: Environ) {
     this.#environ = environ
@@ -138,8 +141,10 @@ class ApplicationRun {
 
   /** Writes an error to `wsgi.errors`, in full: the client gets none of it. */
   log(error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    this.#errors.write(`${text}\n`)
+    // A client that has gone is nobody's error.
+    if (this.#logged.has(error) || isClientGone(error)) return
+    this.#logged.add(error)
+    this.#errors.write(`${textOf(error)}\n`)
   }
 
   async #call(app: Application): Promise<void> {
@@ -159,11 +164,16 @@ class ApplicationRun {
     if (this.#iterating || this.#closed !== undefined) {
       throw applicationError('Cannot write: the result is being iterated, or the response is over')
     }
-    this.#head.take()
+    const { length = Infinity } = this.#head.take()
     this.#writeCalled = true
     const taken = Promise.withResolvers<void>()
-    this.#written.push({ chunk, taken: taken.resolve })
+    const room = chunk.subarray(0, length - this.#writtenBytes)
+    this.#writtenBytes += room.length
+    this.#written.push({ chunk: room, taken: taken.resolve })
     this.#onWrite.resolve()
+    if (room.length < chunk.length) {
+      throw applicationError('Cannot write the whole chunk: it is over the Content-Length')
+    }
     return taken.promise
   }
 
@@ -191,6 +201,7 @@ class ApplicationRun {
     if (this.#exhausted || this.#iterator === undefined || this.#head.started?.length === 0) {
       return undefined
     }
+    if (this.#closed !== undefined) throw clientGone()
     this.#iterating = true
     const { done, value } = await this.#iterator.next()
     this.#iterating = false
@@ -249,8 +260,10 @@ class ApplicationRun {
 
   async #closeOnce(): Promise<void> {
     for (const { taken } of this.#written) taken()
-    // What failed there is known to whoever called us.
-    await this.#returned.catch(() => {})
+    await this.#returned.catch((error: unknown) => {
+      // Behind the end of a response nobody else finds it; our own refusals the application has got.
+      if (!(error instanceof GatewayError)) this.log(error)
+    })
     try {
       if (this.#result?.close !== undefined) await this.#result.close()
       else if (!this.#exhausted) await this.#iterator?.return?.()
@@ -262,6 +275,24 @@ class ApplicationRun {
 
   #logCut(): void {
     this.log(applicationError('Cannot send the whole body: it is over its Content-Length'))
+  }
+}
+
+/** Why a result that is closed is not read on. */
+function clientGone(): GatewayError {
+  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection')
+}
+
+function isClientGone(error: unknown): boolean {
+  return error instanceof GatewayError && error.code === 'ERR_CLIENT_CLOSED'
+}
+
+/** An error in full; whatever an application throws, this does not. */
+function textOf(error: unknown): string {
+  try {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error)
+  } catch {
+    return 'an error that has no text'
   }
 }
 

@@ -10,6 +10,7 @@ import { fromResponse } from './from-response.ts'
 import type { FetchHandler } from './handler.ts'
 import type { RequestHead, RequestMeta } from './request-head.ts'
 import type { UwsgiEnv } from './request-meta.ts'
+import { isHopByHop } from './start-response.ts'
 
 /**
  * Makes an application of a fetch handler.
@@ -35,7 +36,14 @@ export function toApplication(handler: FetchHandler): Application {
     const request = toRequest(head, environBody(environ, head), gone.signal)
     const response = await handler(request, uwsgiEnv(environ, head))
     const { status, reason, headers, body } = await fromResponse(response, request.method)
-    startResponse(`${status} ${reason}`, headers)
+    const endToEnd = headers.filter(([name]) => !isHopByHop(name))
+    try {
+      startResponse(`${status} ${reason}`, endToEnd)
+    } catch (error) {
+      // Nobody gets to read or close what is not returned.
+      void body?.cancel(error)
+      throw error
+    }
     return body === undefined ? [] : new ResponseBody(body, gone)
   }
 }

@@ -10,7 +10,7 @@ import { badRequest } from './errors.ts'
 import { HOP_BY_HOP } from './header-field.ts'
 import { canonicalHost, isHost } from './host.ts'
 import type { WsgiInput } from './input.ts'
-import { nativeToOctets, percentDecode } from './octets.ts'
+import { isNative, percentDecode } from './octets.ts'
 import { checkMethod, type HeaderField, type Peer, type RequestHead } from './request-head.ts'
 
 /** The variables of an environ; any of them may be absent. */
@@ -18,6 +18,10 @@ export type EnvironLike = Readonly<Partial<Environ>>
 
 /** Octets of a path that a URL quotes: all but the unreserved and `!$&'()*+,;=:@/` (REV-2). */
 const QUOTED = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/g
+/** What a URL parser would turn, encode as UTF-8, or take for a fragment, where it was spelled so. */
+const NOT_IN_PATH = /[^\x21-\x7e]|[\\#]/g
+const NOT_IN_QUERY = /[^\x21-\x7e]|#/g
+const CONTROL = /[\x00-\x1f\x7f]/
 
 /** `HTTP_` and what a header name maps to. */
 const HEADER_VARIABLE = /^HTTP_[A-Z0-9_]+$/
@@ -66,8 +70,12 @@ export function toRequest(
   for (const [name, value] of head.headers) headers.append(name, value)
   const init: RequestInit & { duplex: 'half' } = { method, headers, duplex: 'half' }
   if (signal !== undefined) init.signal = signal
-  if (body !== undefined && method !== 'GET' && method !== 'HEAD') init.body = sourceStream(body)
-  return new Request(head.url.href, init)
+  // In any case: Fetch makes `get` upper case before it refuses the body.
+  if (body !== undefined && !/^(?:get|head)$/i.test(method)) init.body = sourceStream(body)
+  const request = new Request(head.url.href, init)
+  // Node lets the signal of a request that nobody holds any more miss the abort.
+  signal?.addEventListener('abort', () => void request.signal, { once: true })
+  return request
 }
 
 /**
@@ -118,10 +126,9 @@ function pathOf(environ: EnvironLike): EnvironPath {
   const rawQuery = mark < 0 ? '' : requestUri.slice(mark + 1)
   const spelled = rawPath.startsWith('/') && percentDecode(rawPath) === (path || '/')
   const rawTarget = rawPath.startsWith('/') && rawQuery === query ? requestUri : undefined
+  const quoted = spelled ? quote(rawPath, NOT_IN_PATH) : quote(path, QUOTED)
   const pathAndQuery =
-    spelled && rawTarget !== undefined
-      ? rawTarget
-      : withQuery(spelled ? rawPath : quote(path), query)
+    spelled && requestUri === `${rawPath}?` ? `${quoted}?` : withQuery(quoted, query)
   return { pathAndQuery, mount, rawTarget }
 }
 
@@ -137,14 +144,21 @@ function mergeSlashes(path: string): string {
 }
 
 function withQuery(path: string, query: string): string {
-  return query === '' ? path : `${path}?${query}`
+  if (CONTROL.test(query)) {
+    // A URL parser would leave out some of them.
+    throw badRequest('Cannot read QUERY_STRING: it holds a control character')
+  }
+  return query === '' ? path : `${path}?${quote(query, NOT_IN_QUERY)}`
 }
 
-function quote(path: string): string {
-  return path.replace(QUOTED, (unit) => {
-    const [octet = 0] = nativeToOctets(unit)
-    return `%${octet.toString(16).toUpperCase().padStart(2, '0')}`
-  })
+function quote(text: string, pattern: RegExp): string {
+  if (!isNative(text)) {
+    throw badRequest('Cannot make a URL: the path or the query holds a character above U+00FF')
+  }
+  return text.replace(
+    pattern,
+    (unit) => `%${unit.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`
+  )
 }
 
 function urlOf(environ: EnvironLike, pathAndQuery: string): URL {

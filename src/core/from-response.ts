@@ -30,11 +30,22 @@ export async function fromResponse(response: Response, method: string): Promise<
   const { status, body } = response
   const reason = response.statusText || reasonPhrase(status)
   const headers = headersOf(response)
-  const announced = lengthOf(headers)
-  if (body === null) return { status, reason, headers }
-  const source = streamSource(body)
+  const source = body === null ? undefined : streamSource(body)
   if (isBodyless(status, method)) {
-    void source.cancel(undefined)
+    void source?.cancel(undefined)
+    return { status, reason, headers }
+  }
+  const announced = lengthOf(headers)
+  if (Number.isNaN(announced)) {
+    void source?.cancel(undefined)
+    throw applicationError(
+      'Cannot send response: its Content-Length is no number in decimal digits'
+    )
+  }
+  if (source === undefined) {
+    if (announced !== undefined && announced > 0) throw responseTooShort(announced)
+    // Whoever is told nothing waits for the end of the connection.
+    if (announced === undefined) headers.push(['content-length', '0'])
     return { status, reason, headers }
   }
   if (announced !== undefined) {
@@ -57,12 +68,12 @@ function headersOf(response: Response): HeaderField[] {
   return headers
 }
 
+/** The Content-Length; NaN where it is none. */
 function lengthOf(headers: readonly HeaderField[]): number | undefined {
   const text = headers.find(([name]) => name === 'content-length')?.[1]
   if (text === undefined) return undefined
   const length = /^[0-9]+$/.test(text) ? Number(text) : NaN
-  if (Number.isSafeInteger(length)) return length
-  throw applicationError('Cannot send response: its Content-Length is no number in decimal digits')
+  return Number.isSafeInteger(length) ? length : NaN
 }
 
 /** Learns the length of a body that ends with its first chunk, within one turn of the event loop. */

@@ -89,7 +89,13 @@ export function gateway(app: Application, options: GatewayOptions = {}): Gateway
       // Host and target make no URL, or somebody else reads the body already.
       response = refuse(error)
     }
-    return toResponse(response, { headerEncoding })
+    try {
+      return toResponse(response, { headerEncoding })
+    } catch (error) {
+      // A header that this runtime does not take in the encoding that the options name.
+      void response.body?.cancel(error)
+      return toResponse(refuse(error), { headerEncoding })
+    }
   }
 
   return Object.assign(fetch, {

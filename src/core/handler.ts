@@ -10,11 +10,12 @@ import type { GatewayResponse } from './gateway-response.ts'
 import type { RequestHead } from './request-head.ts'
 
 /** A function from Request to Response. */
-export type FetchHandler = (
-  request: Request,
-  env?: unknown,
-  ctx?: unknown
-) => Response | Promise<Response>
+export type FetchHandler = FetchMethod['fetch']
+
+/** As a method, since those may name the types of `env` and `ctx` that they expect, as Hono does. */
+interface FetchMethod {
+  fetch(this: void, request: Request, env?: unknown, ctx?: unknown): Response | Promise<Response>
+}
 
 /** Answers below Fetch, as a bridge and a `gateway(app)` do: no `Request` and `Response` are made. */
 export interface HeadHandler {

@@ -104,29 +104,36 @@ export class ResponseStart {
   }
 
   #start(args: readonly unknown[]): Write {
+    const again = this.#called
+    // A call that is wrong has been one: PEP 3333 allows no second without excInfo behind it.
+    this.#called = true
     if (args.length < 2 || args.length > 3) {
       throw applicationError(
         `Cannot start response: startResponse takes 2 or 3 positional arguments, not ${args.length}`
       )
     }
     const [status, headers, excInfo] = args
-    if (excInfo === undefined || excInfo === null) this.#refuseSecondCall()
-    else if (this.#sent) throw errorOf(excInfo)
-    this.#called = true
+    if (excInfo === undefined || excInfo === null) {
+      if (again) throw startedTwice()
+    } else if (this.#sent) throw errorOf(excInfo)
     // An error handler begins anew: what the failed attempt did wrong is forgiven with it.
     this.#violation = undefined
     this.#started = undefined
     this.#started = { ...checkStatus(status), ...checkHeaders(headers) }
     return this.#write
   }
+}
 
-  #refuseSecondCall(): void {
-    if (!this.#called) return
-    throw new GatewayError(
-      'ERR_RESPONSE_STARTED',
-      'Cannot start response: startResponse was called twice without excInfo'
-    )
-  }
+function startedTwice(): GatewayError {
+  return new GatewayError(
+    'ERR_RESPONSE_STARTED',
+    'Cannot start response: startResponse was called twice without excInfo'
+  )
+}
+
+/** Whether a header is one that no application may send; the name in lower case. */
+export function isHopByHop(name: string): boolean {
+  return HOP_BY_HOP.has(name) || ALSO_HOP_BY_HOP.has(name)
 }
 
 function errorOf(excInfo: unknown): unknown {
@@ -182,7 +189,7 @@ function checkField(item: unknown): HeaderField {
   if (lower === 'status') {
     throw applicationError('Cannot start response: the status is no header')
   }
-  if (HOP_BY_HOP.has(lower) || ALSO_HOP_BY_HOP.has(lower)) {
+  if (isHopByHop(lower)) {
     throw applicationError(`Cannot start response: ${name} is hop-by-hop, which is the server's`)
   }
   if (!VALUE.test(value)) {

@@ -8,8 +8,9 @@ import { routePath } from 'hono/route'
 import type { Bridge } from '../bridge/bridge.ts'
 import type { Application } from '../core/application.ts'
 import { gateway, type GatewayOptions } from '../core/gateway.ts'
-import { textToNative } from '../core/octets.ts'
+import { percentDecode, textToNative } from '../core/octets.ts'
 import { normalizeMount } from '../core/path.ts'
+import { targetMeta } from '../core/raw-target.ts'
 import type { RequestMeta } from '../core/request-head.ts'
 import { contextMeta } from '../core/request-meta.ts'
 
@@ -42,7 +43,7 @@ export interface UwsgiPassOptions {
  * ```
  */
 export function wsgi(app: Application, options: GatewayOptions = {}): HonoHandler {
-  const { requestMeta = contextMeta, mount } = options
+  const { requestMeta = currentMeta, mount } = options
   const fetch = gateway(app, {
     ...options,
     requestMeta: (request, c) => ({
@@ -52,6 +53,7 @@ export function wsgi(app: Application, options: GatewayOptions = {}): HonoHandle
   })
   return async function handleWsgi(c) {
     refuseReadBody(c)
+    if (!sawPath(c.req.raw)) return await c.notFound()
     return await fetch(c.req.raw, c)
   }
 }
@@ -80,8 +82,10 @@ export function uwsgiPass(
     options.mount === undefined ? undefined : normalizeMount(textToNative(options.mount))
   return async function handleUwsgiPass(c) {
     refuseReadBody(c)
-    const meta = mount === undefined ? mountMeta(c) : { mount }
-    return await bridge.fetch(c.req.raw, c.env, undefined, meta)
+    if (!sawPath(c.req.raw)) return await c.notFound()
+    const { rawTarget, rawHeaders } = currentMeta(c.req.raw, c.env)
+    const route = mount === undefined ? mountMeta(c) : { mount }
+    return await bridge.fetch(c.req.raw, c.env, undefined, { rawTarget, rawHeaders, ...route })
   }
 }
 
@@ -90,20 +94,54 @@ function mountMeta(c: Context): RequestMeta {
   const route = routePath(c)
   if (!route.endsWith('/*') || route === '/*') return {}
   const segments = route.slice(1, -2).split('/')
-  // The core compares the result with the path it decodes itself, by whole segments: where the router
-  // saw another path, as it does in front of dot segments, the answer is 404 (CVE-2026-47676).
+  // The core compares the result with the path it decodes itself, by whole segments (CVE-2026-47676).
   const mount = segments.map((segment) => `/${segmentText(c, route, segment)}`).join('')
   return { mount: textToNative(mount) }
 }
 
 function segmentText(c: Context, route: string, segment: string): string {
   const isParameter = segment.startsWith(':')
-  if (segment === '*' || (isParameter && /[?{]/.test(segment))) {
+  // Inside a segment, a colon or an asterisk is text to one of Hono's routers and a pattern to another.
+  if (isParameter ? /[?{]/.test(segment) : /[:*]/.test(segment)) {
     throw new TypeError(
       `Cannot tell the mount of route ${JSON.stringify(route)}: wanted plain segments and parameters, or the option mount`
     )
   }
   return isParameter ? (c.req.param(segment.slice(1)) ?? '') : segment
+}
+
+/**
+ * Whether the router saw the path that the core makes of this URL. workerd and Deno hand over dot
+ * segments and backslashes, which the core resolves: behind `/x/../admin` the application would get a
+ * path that no middleware on `/admin/*` has judged.
+ */
+function sawPath(request: Request): boolean {
+  const { url: text = request.url } = targetMeta(request.url)
+  const seen = /^[^:]*:\/\/[^/?#]*([^?#]*)/.exec(text)?.[1] || '/'
+  const url = URL.parse(text)
+  return url === null || percentDecode(url.pathname) === percentDecode(seen)
+}
+
+/** What the runtime knows, without what was on the wire where a middleware has changed it since. */
+function currentMeta(request: Request, env: unknown): RequestMeta {
+  const meta = contextMeta(request, env)
+  const { rawTarget, rawHeaders } = meta
+  const url = URL.parse(request.url)
+  const target = rawTarget?.startsWith('/') === true ? URL.parse(url?.origin + rawTarget) : null
+  const moved =
+    target !== null && target.pathname + target.search !== `${url?.pathname}${url?.search}`
+  const lines = rawHeaders?.map(([name, value]): [string, string] => [name, value])
+  const changed =
+    lines !== undefined && fieldLines(new Headers(lines)) !== fieldLines(request.headers)
+  return {
+    ...meta,
+    rawTarget: moved ? undefined : rawTarget,
+    rawHeaders: changed ? undefined : rawHeaders,
+  }
+}
+
+function fieldLines(headers: Headers): string {
+  return [...headers].map((field) => field.join(': ')).join('\n')
 }
 
 /** A body can be read once, and who has read it keeps it. */

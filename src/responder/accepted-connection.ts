@@ -9,6 +9,11 @@ import type { Peer } from '../core/request-head.ts'
 /** A connection that a front has opened. */
 export interface AcceptedConnection extends Connection {
   readonly remote: Peer
+  /**
+   * Resolves when the front has closed its side, or the connection broke, whether or not anybody reads:
+   * a handler may leave a body unread.
+   */
+  readonly ended: Promise<void>
   /** Ends our side behind what was written, while reading goes on. Never rejects. */
   end(): Promise<void>
   /**

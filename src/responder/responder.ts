@@ -63,6 +63,7 @@ class ResponderExchange {
   readonly #began = performance.now()
   #environ: EnvironLike = {}
   #status: number | undefined
+  #answered = false
 
   constructor(connection: AcceptedConnection, answer: Answer, options: ResolvedResponderOptions) {
     this.#connection = connection
@@ -78,7 +79,8 @@ class ResponderExchange {
       )
       connection.reset()
     })
-    void this.#source.ended.then(() => this.#gone.abort())
+    // A front closes its side behind the response too.
+    void connection.ended.then(() => this.#answered || this.#gone.abort())
   }
 
   async run(): Promise<void> {
@@ -98,6 +100,7 @@ class ResponderExchange {
       if (reply === undefined) return
       if (reply === 'pong') await this.#write(PONG)
       else await this.#respond(reply)
+      this.#answered = true
       await this.#linger()
     } catch {
       // A write failed because the front has gone, or a body broke off: both are dealt with.

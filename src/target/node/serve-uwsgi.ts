@@ -37,8 +37,14 @@ export async function serveUwsgi(handler: Handler, options: ServeUwsgiOptions): 
   })
   const underWay = new Map<SocketConnection, Promise<void>>()
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const isUnix = address.type === 'unix'
+    // Health checks reset what they have just opened: nobody is left to be answered.
+    if (!isUnix && socket.remoteAddress === undefined) {
+      socket.destroy()
+      return
+    }
     // Not from the socket: one that is gone already has no address, and would pass for a unix socket.
-    const connection = new SocketConnection(socket, address.type === 'unix')
+    const connection = new SocketConnection(socket, isUnix)
     underWay.set(
       connection,
       respond(connection).finally(() => underWay.delete(connection))
@@ -69,6 +75,7 @@ async function closeServer(
 
 class SocketConnection implements AcceptedConnection {
   readonly remote: Peer
+  readonly ended: Promise<void>
   readonly #socket: Socket
   readonly #isUnix: boolean
   readonly #arrived: ReadQueue
@@ -82,6 +89,9 @@ class SocketConnection implements AcceptedConnection {
     this.remote = isUnix
       ? { addr: 'unix:' }
       : { addr: socket.remoteAddress ?? '', port: socket.remotePort }
+    this.ended = new Promise((resolve) => {
+      for (const event of ['end', 'close']) socket.once(event, () => resolve())
+    })
     socket.on('data', (bytes) => {
       if (!this.#arrived.push(bytes)) socket.pause()
     })
