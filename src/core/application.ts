@@ -162,7 +162,12 @@ class ApplicationRun {
       throw applicationError(`Cannot write ${typeof chunk}: wanted a Uint8Array`)
     }
     if (this.#iterating || this.#closed !== undefined) {
-      throw applicationError('Cannot write: the result is being iterated, or the response is over')
+      const error = applicationError(
+        'Cannot write: the result is being iterated, or the response is over'
+      )
+      // To HEAD, or to a client that has gone, nobody writes wrongly: only the application is told.
+      if (this.#closed !== undefined) this.#logged.add(error)
+      throw error
     }
     const { length = Infinity } = this.#head.take()
     this.#writeCalled = true
@@ -260,10 +265,8 @@ class ApplicationRun {
 
   async #closeOnce(): Promise<void> {
     for (const { taken } of this.#written) taken()
-    await this.#returned.catch((error: unknown) => {
-      // Behind the end of a response nobody else finds it; our own refusals the application has got.
-      if (!(error instanceof GatewayError)) this.log(error)
-    })
+    // Behind the end of a response nobody else finds it.
+    await this.#returned.catch((error: unknown) => this.log(error))
     try {
       if (this.#result?.close !== undefined) await this.#result.close()
       else if (!this.#exhausted) await this.#iterator?.return?.()
