@@ -15,10 +15,16 @@ const RULES: readonly (readonly [group: string, digits: number, ids: readonly nu
   ['TRUST', 1, range(1, 6)],
   ['BODY', 1, range(1, 7)],
   ['INV', 1, range(1, 2)],
+  ['REV', 1, range(1, 4)],
+  ['RSP', 1, [...range(1, 7), ...range(10, 21), ...range(30, 44), ...range(50, 52)]],
   // 9 is gunicorn's own dialect, 13 a rule for whoever deploys.
   ['UW', 1, [...range(1, 8), ...range(10, 12), 14]],
-  // 22 and 23 concern a CGI runner, 35 the application's side of a response, 50 HTTP/2.
-  ['SEC', 2, [...range(1, 21), ...range(30, 34), ...range(36, 38), ...range(40, 49), 51, 52]],
+  // 22 and 23 concern a CGI runner, 50 HTTP/2.
+  [
+    'SEC',
+    2,
+    [...range(1, 21), ...range(30, 38), ...range(40, 49), 51, 52, 70, 76, ...range(78, 81)],
+  ],
 ]
 
 const titles = readdirSync(TESTS, { recursive: true, encoding: 'utf8' })
