@@ -56,7 +56,8 @@ export async function runApplication(
 /**
  * {@link runApplication} below Fetch.
  *
- * @param signal Aborted when the client goes away: the result is closed then.
+ * @param signal Aborted when the client goes away before there is a response: the result is closed
+ *   then. Afterwards, cancelling the body does that.
  */
 export async function answerWith(
   app: Application,

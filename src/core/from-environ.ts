@@ -9,7 +9,7 @@ import type { Environ } from './environ.ts'
 import { badRequest } from './errors.ts'
 import { HOP_BY_HOP } from './header-field.ts'
 import { canonicalHost, isHost } from './host.ts'
-import type { WsgiInput } from './input.ts'
+import { WsgiInput } from './input.ts'
 import { isNative, percentDecode } from './octets.ts'
 import { checkMethod, type HeaderField, type Peer, type RequestHead } from './request-head.ts'
 
@@ -40,7 +40,7 @@ const NOT_A_HEADER = new Set([
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const DIGITS = /^[0-9]{1,15}$/
 
-/** Bytes asked of `wsgi.input` at a time. */
+/** Bytes asked at a time of a `wsgi.input` that is not ours. */
 const CHUNK_BYTES = 65_536
 
 /**
@@ -250,6 +250,7 @@ export function environBody(environ: EnvironLike, head: RequestHead): BodySource
 function readInput(input: Pick<WsgiInput, 'read'>): BodySource {
   return {
     async read() {
+      if (input instanceof WsgiInput) return await WsgiInput.readChunk(input)
       const chunk = await input.read(CHUNK_BYTES)
       return chunk.length > 0 ? chunk : undefined
     },

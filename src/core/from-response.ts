@@ -7,6 +7,7 @@ import { type BodySource, exactly, streamSource } from './body-source.ts'
 import { applicationError, responseTooShort } from './errors.ts'
 import { type GatewayResponse, isBodyless, reasonPhrase } from './gateway-response.ts'
 import { HOP_BY_HOP } from './header-field.ts'
+import { isNative, textToNative } from './octets.ts'
 import type { HeaderField } from './request-head.ts'
 
 /** What was true of a body before `fetch()` decoded it. */
@@ -62,8 +63,10 @@ function headersOf(response: Response): HeaderField[] {
   const decoded = response.url !== '' && response.headers.has('content-encoding')
   const headers: HeaderField[] = []
   for (const field of response.headers) {
-    const [name] = field
-    if (!HOP_BY_HOP.has(name) && !(decoded && OF_CODED_BODY.has(name))) headers.push(field)
+    const [name, value] = field
+    if (HOP_BY_HOP.has(name) || (decoded && OF_CODED_BODY.has(name))) continue
+    // Workers take header text as characters, where others take octets.
+    headers.push([name, isNative(value) ? value : textToNative(value)])
   }
   return headers
 }

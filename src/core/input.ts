@@ -23,6 +23,14 @@ export class WsgiInput {
   }
 
   /**
+   * The next bytes as they arrived, `undefined` at the end: for a gateway that hands them on, since
+   * `read()` waits for as many as it was asked for.
+   */
+  static readChunk(input: WsgiInput): Promise<Uint8Array | undefined> {
+    return input.#next()
+  }
+
+  /**
    * Reads up to `size` bytes, waiting until that many or the end have arrived.
    *
    * @param size Number of bytes; absent, `null` or negative reads to the end.
