@@ -1,6 +1,6 @@
 /**
- * Installs what the suite runs against: the Python servers into `.venv`, nginx and Chromium into the
- * system. `npm test` runs it each time; when all is there, it only looks.
+ * Installs what the suite runs against: the Python servers into `.venv`, nginx, Apache and Chromium
+ * into the system. `npm test` runs it each time; when all is there, it only looks.
  *
  * Nothing is optional: a server that is missing fails the suite instead of skipping its tests.
  *

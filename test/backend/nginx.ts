@@ -4,16 +4,11 @@
  *
  * @module
  */
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from '../support/free-port.ts'
-import { makeDirectory, type Server, startServer } from './process.ts'
+import { type FrontServer, startFront } from './front.ts'
 import { requireProgram } from './programs.ts'
-
-const ATTEMPTS = 5
 
 // The table that every uWSGI deployment includes, in the order in which nginx ships it.
 const UWSGI_PARAMS = `
@@ -43,36 +38,21 @@ export interface NginxOptions {
 }
 
 /** A running nginx. */
-export interface NginxServer extends Server {
-  /** `http://127.0.0.1:PORT` */
-  readonly origin: string
-  readonly port: number
-}
+export type NginxServer = FrontServer
 
 /** Starts nginx and waits until it accepts connections. */
 export async function startNginx(options: NginxOptions): Promise<NginxServer> {
   const command = requireProgram('nginx')
-  for (let attempt = 1; ; attempt++) {
-    const directory = await makeDirectory()
-    const port = await freePort()
+  return await startFront(async (port, directory) => {
     const file = join(directory, 'nginx.conf')
     await writeFile(file, configuration(options, directory, port))
-    try {
-      const { log, stop } = await startServer({
-        command,
-        args: ['-p', directory, '-c', file, '-e', 'stderr'],
-        directory,
-        stopSignal: 'SIGTERM',
-        probe: (text) => isServing(text, port),
-      })
-      return { origin: `http://127.0.0.1:${port}`, port, log, stop }
-    } catch (error) {
-      // nginx cannot choose a port itself, and another process may have taken the free one.
-      if (attempt === ATTEMPTS || !String(error).includes('Address already in use')) {
-        throw error
-      }
+    return {
+      command,
+      args: ['-p', directory, '-c', file, '-e', 'stderr'],
+      stopSignal: 'SIGTERM',
+      ready: /start worker process /,
     }
-  }
+  })
 }
 
 function configuration(options: NginxOptions, directory: string, port: number): string {
@@ -101,20 +81,4 @@ ${UWSGI_PARAMS}
   }
 }
 `
-}
-
-async function isServing(log: string, port: number): Promise<true | undefined> {
-  // The log first: whoever else may listen on the port must not be taken for this nginx.
-  if (!log.includes('start worker process ')) {
-    return undefined
-  }
-  const socket = connect(port, '127.0.0.1')
-  try {
-    await once(socket, 'connect')
-    return true
-  } catch {
-    return undefined // Not yet: the caller asks again until its deadline.
-  } finally {
-    socket.destroy()
-  }
 }

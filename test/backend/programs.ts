@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { accessSync, constants } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 
 /** The root of the project, whose `.venv` holds the Python servers. */
@@ -16,6 +16,16 @@ export const VENV: string = join(PROJECT_ROOT, '.venv')
 // Debian puts nginx into /usr/sbin, which is not on the PATH of ordinary users; Homebrew's prefix
 // is not on the PATH of programs that editors start.
 const MORE_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/usr/local/bin', '/opt/homebrew/bin']
+// Debian's and Fedora's; those of Homebrew; that of macOS.
+const APACHE_NAMES = ['apache2', 'httpd']
+const APACHE_MODULES = [
+  '/usr/lib/apache2/modules',
+  '/usr/lib64/httpd/modules',
+  '/usr/lib/httpd/modules',
+  '/opt/homebrew/lib/httpd/modules',
+  '/usr/local/lib/httpd/modules',
+  '/usr/libexec/apache2',
+]
 const CHROMIUM_NAMES = [
   'chromium',
   'chromium-browser',
@@ -37,6 +47,19 @@ export function findProgram(...names: string[]): string | undefined {
 /** The path of Chromium or of Chrome. */
 export function findChromium(): string | undefined {
   return findProgram(...CHROMIUM_NAMES)
+}
+
+/** An Apache, and the folder of its modules. */
+export interface ApacheProgram {
+  readonly command: string
+  readonly modules: string
+}
+
+/** Apache, where it has mod_proxy_uwsgi. */
+export function findApache(): ApacheProgram | undefined {
+  const command = findProgram(...APACHE_NAMES)
+  const modules = APACHE_MODULES.find((path) => existsSync(join(path, 'mod_proxy_uwsgi.so')))
+  return command === undefined || modules === undefined ? undefined : { command, modules }
 }
 
 /**

@@ -6,7 +6,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { findChromium, findProgram } from './programs.ts'
+import { findApache, findChromium, findProgram } from './programs.ts'
 
 /** Something that a package manager provides. */
 export interface Need {
@@ -29,6 +29,14 @@ export const PROGRAMS: readonly Need[] = [
     dnf: 'python3',
   },
   { name: 'nginx', find: () => findProgram('nginx'), apt: 'nginx', brew: 'nginx', dnf: 'nginx' },
+  {
+    name: 'apache with mod_proxy_uwsgi',
+    find: () => findApache()?.command,
+    // The program without the service, which would listen on port 80.
+    apt: 'apache2-bin',
+    brew: 'httpd',
+    dnf: 'httpd',
+  },
   {
     name: 'chromium',
     find: findChromium,

@@ -1,0 +1,3 @@
+import { describeResponder } from './suite.ts'
+
+describeResponder('node')

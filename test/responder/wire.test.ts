@@ -1,0 +1,4 @@
+import { describeWire } from './wire.ts'
+
+describeWire('node')
+describeWire('deno')
