@@ -218,6 +218,13 @@ export class PacketDecoder {
     this.#size += bytes.length
   }
 
+  /** The first and the last byte of the header, once it has arrived: they say what the rest is. */
+  get modifiers(): Pick<Packet, 'modifier1' | 'modifier2'> | undefined {
+    if (this.#size < HEADER_SIZE) return undefined
+    const [modifier1 = 0, , , modifier2 = 0] = this.#head()
+    return { modifier1, modifier2 }
+  }
+
   /**
    * The packet, once all of it has arrived; {@link rest} then holds what followed it.
    *

@@ -114,7 +114,6 @@ class ResponderExchange {
       const packet = await this.#receive()
       if (packet === undefined) return undefined
       if (isPing(packet)) return 'pong'
-      checkModifiers(packet)
       this.#environ = packetEnviron(packet.vars)
       const head = environHead(this.#environ)
       const body = this.#body()
@@ -155,6 +154,8 @@ class ResponderExchange {
       }
       received = true
       decoder.push(bytes)
+      // Before the rest: HTTP on this port announces a packet of 21 573 bytes that never comes.
+      if (decoder.modifiers !== undefined) checkModifiers(decoder.modifiers)
       const packet = decoder.decode()
       if (packet === undefined) continue
       this.#source.unread(decoder.rest())
@@ -269,13 +270,17 @@ class ResponderExchange {
   }
 }
 
-function isPing({ modifier1, modifier2 }: Packet): boolean {
+/** The two bytes that say what a packet is. */
+type Modifiers = Pick<Packet, 'modifier1' | 'modifier2'>
+
+function isPing({ modifier1, modifier2 }: Modifiers): boolean {
   return modifier1 === MODIFIER1_PING && modifier2 === 0
 }
 
 /** Other packets run code, spool jobs or reload the server: nothing here does that (UW-2). */
-function checkModifiers({ modifier1, modifier2 }: Packet): void {
-  if (modifier1 === 0 && modifier2 === 0) return
+function checkModifiers(modifiers: Modifiers): void {
+  const { modifier1, modifier2 } = modifiers
+  if (isPing(modifiers) || (modifier1 === 0 && modifier2 === 0)) return
   throw new GatewayError(
     'ERR_NOT_IMPLEMENTED',
     `Cannot serve packet with modifiers ${modifier1} and ${modifier2}: wanted 0 and 0, or a ping`

@@ -23,6 +23,7 @@
 import { Hono } from 'hono'
 import { type Application, gateway, type UwsgiEnv } from '../../src/index.ts'
 import type { Gateway } from '../../src/core/gateway.ts'
+import { validator } from '../../src/core/validator.ts'
 
 const CHUNK_BYTES = 65_536
 
@@ -184,7 +185,7 @@ const application: Application = async (environ, startResponse) => {
   ])
   return [new TextEncoder().encode(JSON.stringify({ ...Object.fromEntries(texts), bodyLength }))]
 }
-export const gatewayHandler: Gateway = gateway(application)
+export const gatewayHandler: Gateway = gateway(validator(application))
 
 async function show(request: Request, env: UwsgiEnv): Promise<Response> {
   const body = new Uint8Array(await request.arrayBuffer())
