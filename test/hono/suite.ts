@@ -415,7 +415,7 @@ function describeApplication({ origin, deployment, differs }: Subject): void {
     test('sends a megabyte', async () => {
       const { body, header } = await send(origin(), { target: `/legacy/big?bytes=${2 ** 20}` })
       expect(body.length).toBe(2 ** 20)
-      expect(header('content-type')).toBe(undefined)
+      expect(header('content-type')).toBe('text/plain')
     })
 
     test('is sent as it goes', async () => {
