@@ -141,7 +141,12 @@ describe('edge-wsgi respond', () => {
       [],
       /--app \S+ is wrong: it cannot be imported: .*ERR_MODULE/s,
     ],
-    ['a syntax error', 'export default {', [], /wrong-\.mjs is wrong: it cannot be imported: SyntaxError: /],
+    [
+      'a syntax error',
+      'export default {',
+      [],
+      /wrong-\.mjs is wrong: it cannot be imported: SyntaxError: /,
+    ],
     [
       'no default export',
       'export const a = 1',
