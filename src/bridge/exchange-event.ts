@@ -1,0 +1,38 @@
+/**
+ * What one exchange came to, as a structured event for logs and metrics.
+ *
+ * @module
+ */
+import type { GatewayErrorCode } from '../core/errors.ts'
+
+/** One request and what became of it, told when its response has ended. */
+export interface ExchangeEvent {
+  /** Request method. */
+  readonly method: string
+  /** Request-target as the client sent it: escape it before it goes into a log line. */
+  readonly target: string
+  /** Status the client was answered with. */
+  readonly status: number
+  /** Address of the backend that answered, or was tried last; `undefined` when none was. */
+  readonly upstream: string | undefined
+  /** Addresses of the backends that were tried, in order. */
+  readonly tried: readonly string[]
+  /** How often the request was sent again: to another backend, or on a fresh connection. */
+  readonly retries: number
+  /** Body bytes sent to the backend, those of every attempt. */
+  readonly requestBytes: number
+  /** Body bytes handed to the client. */
+  readonly responseBytes: number
+  /** From the request to the connection in use, in milliseconds; `undefined` without one. */
+  readonly connectMs: number | undefined
+  /** From the request to the response head, in milliseconds; `undefined` without one. */
+  readonly headMs: number | undefined
+  /** From the request to the end of the response, in milliseconds. */
+  readonly totalMs: number
+  /** What went wrong, `undefined` when nothing did. */
+  readonly error: GatewayErrorCode | 'ERR_INTERNAL' | undefined
+  /** `X-Request-Id`, the client's or one made here; `undefined` without `tracing`. */
+  readonly requestId: string | undefined
+  /** `traceparent`, the client's or one made here; `undefined` without `tracing`. */
+  readonly traceparent: string | undefined
+}
