@@ -6,8 +6,11 @@
  */
 import {
   type EnvironOptions,
+  flag,
   integer,
   limit,
+  list,
+  oneOf,
   resolveEnvironOptions,
   type ResolvedEnvironOptions,
   timeout,
@@ -15,7 +18,13 @@ import {
 import type { GatewayError } from '../core/errors.ts'
 import { reportToConsole } from '../core/log-text.ts'
 import { isNative } from '../core/octets.ts'
+import { variableName } from '../core/header-field.ts'
 import type { Variable } from '../core/vars.ts'
+import { type Balance, BALANCES } from './balance.ts'
+import type { ExchangeEvent } from './exchange-event.ts'
+import { NEXT_UPSTREAM_WORDS, type NextUpstream } from './next-upstream.ts'
+import { headerNames, hiddenHeaders, type InterceptErrors } from './response-policy.ts'
+import { maxConns } from './upstream-server.ts'
 
 /** What a bridge was doing when an error struck. */
 export interface ErrorContext {
@@ -23,7 +32,7 @@ export interface ErrorContext {
   readonly method: string
   /** Path as the client sent it: escape it before it goes into a log line. */
   readonly path: string
-  /** Address of the backend. */
+  /** Address of the backend that was tried last; empty when none was. */
   readonly upstream: string
 }
 
@@ -94,6 +103,166 @@ export interface BridgeOptions extends EnvironOptions {
    */
   maxVarsBytes?: number | undefined
   /**
+   * Who speaks uwsgi at the other end: uWSGI, or gunicorn with `--protocol uwsgi`. gunicorn decodes
+   * `PATH_INFO` itself, so it gets it percent-encoded, and it keeps connections for more requests.
+   *
+   * @default 'uwsgi'
+   */
+  backend?: 'uwsgi' | 'gunicorn' | undefined
+  /**
+   * Most idle connections kept to each gunicorn (nginx: `keepalive` of an upstream); 0 for none. uWSGI
+   * keeps none, and Workers may keep none.
+   *
+   * @default 32
+   */
+  keepalive?: number | undefined
+  /**
+   * Longest idle time of such a connection, in milliseconds: less than gunicorn's `--keep-alive`, 2 s
+   * by default.
+   *
+   * @default 1500
+   */
+  keepaliveTimeout?: number | undefined
+  /**
+   * How a backend is chosen where there are several: in turn by weight, by the fewest requests under
+   * way, or by a hash of the client's address (`ip_hash`) or of `hashHeader` (`hash`).
+   *
+   * @default 'round_robin'
+   */
+  balance?: Balance | undefined
+  /**
+   * Request header that `balance: 'hash'` goes by; a request without it gets its turn.
+   *
+   * @default ''
+   */
+  hashHeader?: string | undefined
+  /**
+   * Most requests under way at each backend, as far as this bridge knows; more wait in the queue.
+   *
+   * @default Infinity
+   */
+  maxConns?: number | undefined
+  /**
+   * Failures of a backend within `failTimeout` that take it out for `failTimeout`; 0 for never.
+   *
+   * @default 1
+   */
+  maxFails?: number | undefined
+  /**
+   * Both spans of `maxFails`, in milliseconds.
+   *
+   * @default 10000
+   */
+  failTimeout?: number | undefined
+  /**
+   * When a request is passed on to the next backend, in the words of `uwsgi_next_upstream`. One that is
+   * not idempotent is never sent twice once some of it has been sent, but with `non_idempotent`.
+   *
+   * @default ['error', 'timeout']
+   */
+  nextUpstream?: readonly NextUpstream[] | undefined
+  /**
+   * Most backends that a request is tried on; 0 for all.
+   *
+   * @default 0
+   */
+  nextUpstreamTries?: number | undefined
+  /**
+   * Longest time in which a request may be passed on, in milliseconds.
+   *
+   * @default Infinity
+   */
+  nextUpstreamTimeout?: number | undefined
+  /**
+   * Most requests that wait while every backend has `maxConns` under way; more is answered 503.
+   *
+   * @default 100
+   */
+  queue?: number | undefined
+  /**
+   * Longest wait in the queue, in milliseconds; then 503.
+   *
+   * @default 60000
+   */
+  queueTimeout?: number | undefined
+  /**
+   * From one health check of each backend to the next, in milliseconds; `Infinity` for none. Not on
+   * Workers, which have no time between requests.
+   *
+   * @default Infinity
+   */
+  healthCheckInterval?: number | undefined
+  /**
+   * Longest wait of a health check for its connection, and for its answer, in milliseconds.
+   *
+   * @default 5000
+   */
+  healthCheckTimeout?: number | undefined
+  /**
+   * Path that a health check gets, where a status below 400 is good; without one, uWSGI is pinged.
+   *
+   * @default '' (gunicorn: '/')
+   */
+  healthCheckPath?: string | undefined
+  /**
+   * Whether the backend is read ahead of a slow client (nginx: `uwsgi_buffering`). A response with
+   * `X-Accel-Buffering: no` or of type `text/event-stream` never is.
+   *
+   * @default true
+   */
+  buffering?: boolean | undefined
+  /**
+   * Most bytes of a response that wait in memory for a slow client, and of a request body that may
+   * have to be sent again or whose length must be learnt.
+   *
+   * @default 131072 (128 KiB)
+   */
+  bufferBytes?: number | undefined
+  /**
+   * Most bytes of a body that wait in a temporary file beyond `bufferBytes` (nginx:
+   * `uwsgi_max_temp_file_size`); 0 for no file. Workers have no files.
+   *
+   * @default 1073741824 (1 GiB)
+   */
+  maxTempFileBytes?: number | undefined
+  /**
+   * Response headers to keep from the client.
+   *
+   * @default [] (and `X-Accel-*`, as in nginx)
+   */
+  hideHeader?: readonly string[] | undefined
+  /**
+   * Response headers to give to the client although they are hidden by default.
+   *
+   * @default []
+   */
+  passHeader?: readonly string[] | undefined
+  /**
+   * Response headers not to act on. `X-Accel-Buffering` is the only one that has an effect here.
+   *
+   * @default []
+   */
+  ignoreHeaders?: readonly string[] | undefined
+  /**
+   * Makes the answer in the place of an error, of the backend or of the bridge (nginx:
+   * `uwsgi_intercept_errors` with `error_page`). When it fails, the error stays as it is.
+   *
+   * @default none
+   */
+  interceptErrors?: InterceptErrors | undefined
+  /**
+   * Whether `X-Request-Id` and `traceparent` are passed on, and made where the client sent none.
+   *
+   * @default true
+   */
+  tracing?: boolean | undefined
+  /**
+   * Receives one event a request, when its response has ended.
+   *
+   * @default none
+   */
+  onExchange?: ((event: ExchangeEvent) => void) | undefined
+  /**
    * Receives every error that a client is answered with, or that breaks a response off.
    *
    * @default writes it to the console
@@ -114,6 +283,33 @@ export interface ResolvedBridgeOptions {
   readonly modifier2: number
   readonly maxVars: number
   readonly maxVarsBytes: number
+  readonly backend: 'uwsgi' | 'gunicorn'
+  readonly keepalive: number
+  readonly keepaliveTimeout: number
+  readonly balance: Balance
+  /** Name of the variable. */
+  readonly hashVariable: string
+  readonly maxConns: number
+  readonly maxFails: number
+  readonly failTimeout: number
+  readonly nextUpstream: ReadonlySet<NextUpstream>
+  readonly nextUpstreamTries: number
+  readonly nextUpstreamTimeout: number
+  readonly queue: number
+  readonly queueTimeout: number
+  readonly healthCheckInterval: number
+  readonly healthCheckTimeout: number
+  readonly healthCheckPath: string
+  readonly buffering: boolean
+  readonly bufferBytes: number
+  readonly maxTempFileBytes: number
+  /** Lower-case names. */
+  readonly hiddenHeaders: ReadonlySet<string>
+  /** Lower-case names. */
+  readonly ignoredHeaders: ReadonlySet<string>
+  readonly interceptErrors: InterceptErrors | undefined
+  readonly tracing: boolean
+  readonly onExchange: ((event: ExchangeEvent) => void) | undefined
   readonly onError: (error: GatewayError | Error, context: ErrorContext) => void
 }
 
@@ -128,7 +324,30 @@ const MODIFIERS1 = [0, 5, 7, 9, 14]
 export function resolveBridgeOptions(options: BridgeOptions = {}): ResolvedBridgeOptions {
   refuseImpossible(options)
   return {
+    ...resolveExchange(options),
+    ...resolveGroup(options),
+    ...resolveBuffers(options),
     environ: resolveEnvironOptions(options),
+    hiddenHeaders: hiddenHeaders(
+      list('hideHeader', options.hideHeader ?? []),
+      list('passHeader', options.passHeader ?? [])
+    ),
+    ignoredHeaders: new Set(
+      headerNames('ignoreHeaders', list('ignoreHeaders', options.ignoreHeaders ?? []))
+    ),
+    interceptErrors: options.interceptErrors,
+    tracing: flag('tracing', options.tracing ?? true),
+    onExchange: options.onExchange,
+    onError:
+      options.onError ??
+      ((error, { method, path, upstream }) =>
+        reportToConsole(`${method} ${path} ${upstream}`, error)),
+  }
+}
+
+/** How one request goes over one connection. */
+function resolveExchange(options: BridgeOptions) {
+  return {
     connectTimeout: timeout('connectTimeout', options.connectTimeout),
     sendTimeout: timeout('sendTimeout', options.sendTimeout),
     readTimeout: timeout('readTimeout', options.readTimeout),
@@ -139,11 +358,58 @@ export function resolveBridgeOptions(options: BridgeOptions = {}): ResolvedBridg
     modifier2: integer('modifier2', options.modifier2 ?? 0, 0, 255),
     maxVars: limit('maxVars', options.maxVars ?? 128),
     maxVarsBytes: integer('maxVarsBytes', options.maxVarsBytes ?? 65_535, 1, 65_535),
-    onError:
-      options.onError ??
-      ((error, { method, path, upstream }) =>
-        reportToConsole(`${method} ${path} ${upstream}`, error)),
+    backend: oneOf('backend', options.backend ?? 'uwsgi', ['uwsgi', 'gunicorn']),
+    keepalive: limit('keepalive', options.keepalive ?? 32),
+    keepaliveTimeout: timeout('keepaliveTimeout', options.keepaliveTimeout ?? 1500),
   }
+}
+
+/** Which backend gets a request, and which the next. */
+function resolveGroup(options: BridgeOptions) {
+  const { balance = 'round_robin', hashHeader = '', backend, healthCheckPath = '' } = options
+  const [hashName] = hashHeader === '' ? [] : headerNames('hashHeader', [hashHeader])
+  return {
+    balance: oneOf('balance', balance, BALANCES),
+    hashVariable: hashName === undefined ? '' : variableName(hashName),
+    maxConns: maxConns(options.maxConns ?? Infinity),
+    maxFails: limit('maxFails', options.maxFails ?? 1),
+    failTimeout: timeout('failTimeout', options.failTimeout ?? 10_000),
+    nextUpstream: resolveNextUpstream(options.nextUpstream ?? ['error', 'timeout']),
+    nextUpstreamTries: limit('nextUpstreamTries', options.nextUpstreamTries ?? 0) || Infinity,
+    nextUpstreamTimeout: timeout('nextUpstreamTimeout', options.nextUpstreamTimeout ?? Infinity),
+    queue: limit('queue', options.queue ?? 100),
+    queueTimeout: timeout('queueTimeout', options.queueTimeout),
+    healthCheckInterval: timeout('healthCheckInterval', options.healthCheckInterval ?? Infinity),
+    healthCheckTimeout: timeout('healthCheckTimeout', options.healthCheckTimeout ?? 5000),
+    healthCheckPath: resolveHealthCheckPath(healthCheckPath, backend),
+  }
+}
+
+/** What of a body waits, and where. */
+function resolveBuffers(options: BridgeOptions) {
+  return {
+    buffering: flag('buffering', options.buffering ?? true),
+    bufferBytes: limit('bufferBytes', options.bufferBytes ?? 131_072),
+    maxTempFileBytes: limit('maxTempFileBytes', options.maxTempFileBytes ?? 1_073_741_824),
+  }
+}
+
+function resolveNextUpstream(words: readonly NextUpstream[]): ReadonlySet<NextUpstream> {
+  for (const word of list('nextUpstream', words)) {
+    oneOf('nextUpstream', word, NEXT_UPSTREAM_WORDS)
+  }
+  if (words.includes('off') && words.length > 1) {
+    throw new TypeError('Cannot use nextUpstream "off" with other words: wanted it alone')
+  }
+  return new Set(words)
+}
+
+function resolveHealthCheckPath(path: string, backend: BridgeOptions['backend']): string {
+  if (path === '') return backend === 'gunicorn' ? '/' : ''
+  if (/^\/[\x21-\x7e]*$/.test(path) && !path.includes('#')) return path
+  throw new TypeError(
+    `Cannot use healthCheckPath ${JSON.stringify(path)}: wanted a path such as "/health"`
+  )
 }
 
 /** Two options of the environ that a uwsgi packet has no form for. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { type BodySource, streamSource } from '../core/body-source.ts'
+import { type BodySource, streamSource, watched } from '../core/body-source.ts'
 import { GatewayError } from '../core/errors.ts'
+import { fromResponse } from '../core/from-response.ts'
 import {
   errorResponse,
   type GatewayResponse,
@@ -13,19 +14,25 @@ import {
 } from '../core/gateway-response.ts'
 import type { HeadHandler } from '../core/handler.ts'
 import { type RequestHead, requestHead, type RequestMeta } from '../core/request-head.ts'
-import { type Address, formatAddress, parseAddress } from './address.ts'
 import {
   type BridgeOptions,
   type ResolvedBridgeOptions,
   resolveBridgeOptions,
 } from './bridge-options.ts'
-import type { Connect, Connection } from './connection.ts'
-import { toExchangeRequest } from './exchange-request.ts'
-import { exchange } from './exchange.ts'
-import { openConnection } from './open-connection.ts'
-import { ping } from './ping.ts'
+import { ConnectionPool } from './connection-pool.ts'
+import type { Connect } from './connection.ts'
+import { type ExchangeEvent, Journal } from './exchange-event.ts'
+import { type PreparedRequest, prepareRequest } from './exchange-request.ts'
+import { forward, type Route } from './forward.ts'
+import { checkHealth, startHealthChecks } from './health-check.ts'
+import { isRepeatable } from './next-upstream.ts'
+import { readAhead } from './read-ahead.ts'
+import { mayBuffer, withoutHidden } from './response-policy.ts'
+import type { OpenTempFile } from './spool.ts'
+import { Upstream } from './upstream.ts'
+import { UpstreamServer, type UpstreamServerOptions } from './upstream-server.ts'
 
-/** A gateway to one backend. It has `fetch`, so it is a Worker, and a handler for Deno and Hono. */
+/** A gateway to one backend or a group of them. It has `fetch`, so it is a Worker, and a handler for Deno and Hono. */
 export interface Bridge extends HeadHandler {
   /**
    * Answers a request with what the backend answers. Never rejects: errors become pages.
@@ -41,9 +48,10 @@ export interface Bridge extends HeadHandler {
     meta?: RequestMeta
   ): Promise<Response>
   /**
-   * Asks uWSGI whether a worker is free (`modifier1` 100, which its built-in ping plugin answers).
+   * Asks the backends whether one has a worker free: uWSGI by `modifier1` 100, which its built-in ping
+   * plugin answers; gunicorn, or any with `healthCheckPath`, by a GET.
    *
-   * @throws {GatewayError} when it does not answer as it should.
+   * @throws {GatewayError} when none answers as it should.
    */
   ping(this: void, env?: unknown): Promise<void>
   /** Answers 503 from now on; resolves when the requests under way have ended. */
@@ -60,32 +68,34 @@ export interface BridgeRuntime extends ResponseForm {
   readonly connect: (env: unknown) => Connect
   /** What the runtime knows of a request besides. */
   readonly requestMeta: (request: Request, env: unknown) => RequestMeta
+  /** Makes temporary files; absent where there are none. */
+  readonly openTempFile?: OpenTempFile | undefined
+  /**
+   * Calls back at an interval, without keeping the process alive; returns what ends it. Absent where
+   * nothing lives between requests: there is neither a health check then nor an idle connection.
+   */
+  readonly every?: ((intervalMs: number, call: () => void) => () => void) | undefined
 }
 
-/** Controls for the web server in front, never for a client; nginx hides the same five. */
-const HIDDEN_HEADERS = new Set([
-  'x-accel-buffering',
-  'x-accel-charset',
-  'x-accel-expires',
-  'x-accel-limit-rate',
-  'x-accel-redirect',
-])
+/** One backend by its address, one with options, or a group of them. */
+export type UpstreamConfig =
+  string | UpstreamServerOptions | readonly (string | UpstreamServerOptions)[]
 
 /** Nobody's fault: the gateway answers `OPTIONS *` itself, and a client may leave. */
-const NOT_REPORTED = new Set(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
+const NOT_REPORTED = new Set<ExchangeEvent['error']>(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
 
 /**
  * Creates a bridge on a runtime; each target exports it as `createBridge`.
  *
- * @param address Where the backend listens, as {@link parseAddress} reads it.
- * @throws {TypeError | RangeError} when the address or an option is wrong.
+ * @param upstream Where the backends listen.
+ * @throws {TypeError | RangeError} when an address or an option is wrong.
  */
 export function createBridgeOn(
   runtime: BridgeRuntime,
-  address: string,
+  upstream: UpstreamConfig,
   options: BridgeOptions = {}
 ): Bridge {
-  const bridge = new UwsgiBridge(runtime, parseAddress(address), options)
+  const bridge = new UwsgiBridge(runtime, serverList(upstream), options)
   return {
     fetch: (request, env, _ctx, meta) => bridge.fetch(request, env, meta),
     handle: (head, body, signal) => bridge.answer(head, body, signal, undefined),
@@ -94,35 +104,54 @@ export function createBridgeOn(
   }
 }
 
+/** The backends of a configuration, each with its options. */
+export function serverList(upstream: UpstreamConfig): readonly UpstreamServerOptions[] {
+  const list = Array.isArray(upstream) ? (upstream as readonly (string | object)[]) : [upstream]
+  if (list.length === 0) throw new TypeError('Cannot use no upstream: wanted at least one address')
+  return list.map((server) =>
+    typeof server === 'string' ? { address: server } : (server as UpstreamServerOptions)
+  )
+}
+
 class UwsgiBridge {
   readonly #runtime: BridgeRuntime
-  readonly #address: Address
   readonly #options: ResolvedBridgeOptions
+  readonly #route: Route
+  readonly #openTempFile: OpenTempFile | undefined
+  readonly #stopHealthChecks: (() => void) | undefined
   #closed = false
   #underWay = 0
   readonly #idle = Promise.withResolvers<void>()
 
-  constructor(runtime: BridgeRuntime, address: Address, options: BridgeOptions) {
-    this.#runtime = runtime
-    this.#address = address
-    this.#options = resolveBridgeOptions({
-      ...options,
-      headerEncoding: options.headerEncoding ?? runtime.headerEncoding,
+  constructor(
+    runtime: BridgeRuntime,
+    servers: readonly UpstreamServerOptions[],
+    given: BridgeOptions
+  ) {
+    const options = resolveBridgeOptions({
+      ...given,
+      headerEncoding: given.headerEncoding ?? runtime.headerEncoding,
     })
+    this.#runtime = runtime
+    this.#options = options
+    const upstream = new Upstream(
+      servers.map((server) => new UpstreamServer(server, options)),
+      options
+    )
+    const keeps = options.backend === 'gunicorn' && runtime.every !== undefined
+    this.#route = { upstream, pool: keeps ? new ConnectionPool(options) : undefined, options }
+    this.#openTempFile = options.maxTempFileBytes > 0 ? runtime.openTempFile : undefined
+    if (options.healthCheckInterval !== Infinity) this.#stopHealthChecks = this.#checkHealth()
   }
 
   async fetch(request: Request, env: unknown, meta?: RequestMeta): Promise<Response> {
-    let response: GatewayResponse
-    try {
+    const response = await this.#exchange(request.method, request.url, async (journal) => {
       const known = this.#runtime.requestMeta(request, env)
       const head = requestHead(request, { ...known, ...meta })
+      journal.target = targetOf(head)
       const body = request.body === null ? undefined : streamSource(request.body)
-      response = await this.answer(head, body, request.signal, env)
-    } catch (error) {
-      // Host and target make no URL, or somebody else reads the body already.
-      this.#report(request.method, request.url, error)
-      response = errorResponse(error)
-    }
+      return await this.#forward(head, body, journal, request.signal, env)
+    })
     return toResponse(response, this.#runtime)
   }
 
@@ -132,82 +161,187 @@ class UwsgiBridge {
     signal: AbortSignal | undefined,
     env: unknown
   ): Promise<GatewayResponse> {
-    this.#underWay++
-    try {
-      if (this.#closed) throw new GatewayError('ERR_CLOSED', 'The bridge is closed')
-      const request = await toExchangeRequest(head, body, this.#options)
-      const connection = await this.#open(env, signal)
-      return this.#toClient(await exchange(connection, request, this.#options, signal), head)
-    } catch (error) {
-      void body?.cancel(error)
-      this.#end(head, error)
-      return errorResponse(error)
-    }
+    return await this.#exchange(head.method, targetOf(head), (journal) =>
+      this.#forward(head, body, journal, signal, env)
+    )
   }
 
   async ping(env: unknown): Promise<void> {
-    await ping(await this.#open(env), this.#options.readTimeout)
+    let failure: unknown
+    for (const server of this.#route.upstream.servers) {
+      if (server.down) continue
+      try {
+        await checkHealth(this.#runtime.connect(env), server, this.#options)
+        return
+      } catch (error) {
+        failure = error
+      }
+    }
+    throw (
+      failure ?? new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
+    )
   }
 
   async close(): Promise<void> {
     this.#closed = true
+    this.#stopHealthChecks?.()
     if (this.#underWay > 0) await this.#idle.promise
+    this.#route.pool?.close()
   }
 
-  async #open(env: unknown, signal?: AbortSignal): Promise<Connection> {
-    const connect = this.#runtime.connect(env)
-    return await openConnection(connect, this.#address, this.#options.connectTimeout, signal)
+  /** Runs one exchange and tells how it ended. Never rejects. */
+  async #exchange(
+    method: string,
+    target: string,
+    run: (journal: Journal) => Promise<GatewayResponse>
+  ): Promise<GatewayResponse> {
+    this.#underWay++
+    const journal = new Journal(method, target)
+    try {
+      if (this.#closed) throw new GatewayError('ERR_CLOSED', 'The bridge is closed')
+      return this.#watch(await this.#toClient(await run(journal), journal), journal)
+    } catch (error) {
+      this.#reportFailure(error, journal)
+      const page = errorResponse(error)
+      const own = page.status < 400 ? undefined : await this.#intercept(page.status, journal, error)
+      if (own !== undefined) return this.#watch(own, journal, error)
+      // A page in memory is as good as sent.
+      this.#end(page.status, journal, error)
+      return page
+    }
   }
 
-  /** Hides what is for the gateway, and watches the body for its end. */
-  #toClient(response: GatewayResponse, head: RequestHead): GatewayResponse {
-    const headers = response.headers.filter(([name]) => !HIDDEN_HEADERS.has(name.toLowerCase()))
-    const { body } = response
-    if (body === undefined) {
-      this.#end(head)
-      return { ...response, headers }
+  async #forward(
+    head: RequestHead,
+    body: BodySource | undefined,
+    journal: Journal,
+    signal: AbortSignal | undefined,
+    env: unknown
+  ): Promise<GatewayResponse> {
+    let request: PreparedRequest | undefined
+    try {
+      const { upstream, options } = this.#route
+      const attempts = Math.min(upstream.size, options.nextUpstreamTries)
+      const handling = {
+        isRepeatable: attempts > 1 && isRepeatable(head.method, options.nextUpstream),
+        openTempFile: this.#openTempFile,
+      }
+      request = await prepareRequest(head, body, options, handling)
+      const connect = this.#runtime.connect(env)
+      return await forward(this.#route, { request, connect, journal, signal })
+    } catch (error) {
+      request?.body?.close(error)
+      void body?.cancel(error)
+      throw error
     }
-    let ended = false
-    const end = (error?: unknown): void => {
-      if (!ended) this.#end(head, error)
-      ended = true
-    }
-    const read = async (): Promise<Uint8Array | undefined> => {
-      try {
-        const chunk = await body.read()
-        if (chunk === undefined) end()
-        return chunk
-      } catch (error) {
-        end(error)
-        throw error
+  }
+
+  /** What of a backend's answer the client gets. */
+  async #toClient(response: GatewayResponse, journal: Journal): Promise<GatewayResponse> {
+    const { hiddenHeaders, ignoredHeaders, buffering } = this.#options
+    if (response.status >= 400) {
+      const page = await this.#intercept(response.status, journal, undefined)
+      if (page !== undefined) {
+        await response.body?.cancel(undefined)
+        return page
       }
     }
-    const cancel = async (reason: unknown): Promise<void> => {
-      end()
-      await body.cancel(reason)
+    const headers = withoutHidden(response.headers, hiddenHeaders)
+    const { body } = response
+    if (body === undefined || !buffering || !mayBuffer(response, ignoredHeaders)) {
+      return { ...response, headers }
     }
-    return { ...response, headers, body: { read, cancel } }
+    const limits = { ...this.#options, openTempFile: this.#openTempFile }
+    return { ...response, headers, body: readAhead(body, limits) }
+  }
+
+  /** The user's page in the place of an error, where there is one. */
+  async #intercept(
+    status: number,
+    { method, target, requestId }: Journal,
+    error: unknown
+  ): Promise<GatewayResponse | undefined> {
+    const code = codeOf(error)
+    try {
+      const page = await this.#options.interceptErrors?.({
+        status,
+        method,
+        target,
+        code,
+        requestId,
+      })
+      return page && (await fromResponse(page, method))
+    } catch (failure) {
+      this.#report(failure, method, target, '')
+      return undefined
+    }
+  }
+
+  /** Watches a response to its end. */
+  #watch(response: GatewayResponse, journal: Journal, error?: unknown): GatewayResponse {
+    const { body, status } = response
+    if (body === undefined) {
+      this.#end(status, journal, error)
+      return response
+    }
+    const watch = {
+      onChunk: (size: number): void => void (journal.responseBytes += size),
+      onEnd: (broken: unknown): void => {
+        if (broken !== undefined) this.#reportFailure(broken, journal)
+        this.#end(status, journal, error ?? broken)
+      },
+    }
+    return { ...response, body: watched(body, watch) }
   }
 
   /** One request has ended, well or not. */
-  #end(head: RequestHead, error?: unknown): void {
+  #end(status: number, journal: Journal, error: unknown): void {
     this.#underWay--
     if (this.#underWay === 0 && this.#closed) this.#idle.resolve()
-    if (error === undefined || (error instanceof GatewayError && NOT_REPORTED.has(error.code)))
-      return
-    this.#report(head.method, head.rawTarget ?? head.url.pathname, error)
-  }
-
-  #report(method: string, path: string, error: unknown): void {
     try {
-      this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {
-        method,
-        path,
-        upstream: formatAddress(this.#address),
-      })
+      this.#options.onExchange?.(journal.event(status, codeOf(error)))
     } catch (failure) {
       // A hook that fails must not take the answer with it.
       console.error(failure)
     }
   }
+
+  #reportFailure(error: unknown, { method, target, tried }: Journal): void {
+    if (!NOT_REPORTED.has(codeOf(error))) this.#report(error, method, target, tried.at(-1) ?? '')
+  }
+
+  #report(error: unknown, method: string, path: string, upstream: string): void {
+    try {
+      const told = error instanceof Error ? error : new TypeError(String(error))
+      this.#options.onError(told, { method, path, upstream })
+    } catch (failure) {
+      console.error(failure)
+    }
+  }
+
+  #checkHealth(): () => void {
+    const { every } = this.#runtime
+    if (every === undefined) {
+      throw new TypeError('Cannot use healthCheckInterval here: nothing lives between requests')
+    }
+    const { upstream, options } = this.#route
+    return startHealthChecks(upstream.servers, {
+      interval: options.healthCheckInterval,
+      check: (server) => checkHealth(this.#runtime.connect(undefined), server, options),
+      onChange: ({ name }, error) => {
+        upstream.admit()
+        if (error !== undefined) this.#report(error, 'GET', 'health check', name)
+      },
+      every,
+    })
+  }
+}
+
+function targetOf({ rawTarget, url }: RequestHead): string {
+  return rawTarget ?? url.pathname + url.search
+}
+
+function codeOf(error: unknown): ExchangeEvent['error'] {
+  if (error === undefined) return undefined
+  return error instanceof GatewayError ? error.code : 'ERR_INTERNAL'
 }

@@ -36,3 +36,61 @@ export interface ExchangeEvent {
   /** `traceparent`, the client's or one made here; `undefined` without `tracing`. */
   readonly traceparent: string | undefined
 }
+
+/** What is noted of a request while it is under way. */
+export class Journal {
+  readonly method: string
+  target: string
+  readonly tried: string[] = []
+  retries = 0
+  requestBytes = 0
+  responseBytes = 0
+  requestId: string | undefined
+  traceparent: string | undefined
+  readonly #began: number = performance.now()
+  #connectMs: number | undefined
+  #headMs: number | undefined
+
+  constructor(method: string, target: string) {
+    this.method = method
+    this.target = target
+  }
+
+  /** Time since the request, in milliseconds. */
+  get elapsedMs(): number {
+    return performance.now() - this.#began
+  }
+
+  /** A connection is there: of several, the last counts. */
+  connected(): void {
+    this.#connectMs = this.elapsedMs
+    this.#headMs = undefined
+  }
+
+  /** A response head is there. */
+  answered(): void {
+    this.#headMs = this.elapsedMs
+  }
+
+  /** The event, once the response has ended. */
+  event(status: number, error: ExchangeEvent['error']): ExchangeEvent {
+    const { method, target, tried, retries, requestBytes, responseBytes } = this
+    const { requestId, traceparent, elapsedMs: totalMs } = this
+    return {
+      method,
+      target,
+      status,
+      upstream: tried.at(-1),
+      tried,
+      retries,
+      requestBytes,
+      responseBytes,
+      connectMs: this.#connectMs,
+      headMs: this.#headMs,
+      totalMs,
+      error,
+      requestId,
+      traceparent,
+    }
+  }
+}

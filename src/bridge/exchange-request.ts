@@ -4,42 +4,100 @@
  * @module
  */
 import { encodePacket } from '../codec/uwsgi.ts'
-import { type BodySource, bytesSource, collectRequest, exactly } from '../core/body-source.ts'
-import { GatewayError } from '../core/errors.ts'
+import { bodyTooLarge } from '../core/body-framing.ts'
+import { atMost, type BodySource, exactly } from '../core/body-source.ts'
+import { clientError, GatewayError } from '../core/errors.ts'
+import { percentEncode } from '../core/octets.ts'
 import type { RequestHead } from '../core/request-head.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
 import { inTime } from './deadline.ts'
-import type { ExchangeRequest } from './exchange.ts'
+import type { OpenTempFile } from './spool.ts'
+import { plainBody, type RequestBody, StoredBody } from './stored-body.ts'
+
+/** A request as every attempt to forward it sends it. */
+export interface PreparedRequest {
+  readonly method: string
+  /** An encoded uwsgi packet. */
+  readonly packet: Uint8Array
+  /** Yields exactly the bytes that the packet's CONTENT_LENGTH announces, or fails. */
+  readonly body: RequestBody | undefined
+  /** What `ip_hash` and `hash` go by. */
+  readonly key: string | undefined
+}
+
+/** What concerns the body of a request only. */
+export interface BodyHandling {
+  /** Whether it may have to be sent a second time. */
+  readonly isRepeatable: boolean
+  /** Absent where there are no temporary files. */
+  readonly openTempFile: OpenTempFile | undefined
+}
 
 /** Variables no packet carries: the line ends of PEM cannot stand in one. */
 const NOT_ON_THE_WIRE = new Set(['SSL_CLIENT_CERT'])
 
 /**
- * Builds the request for the backend. A body of unknown length is held in memory first to learn it.
+ * Builds the request for the backend. A body of unknown length is read to its end first to learn it.
  *
  * @param body The client's bytes, unless there are none.
  * @throws {GatewayError} when the request cannot be forwarded.
  */
-export async function toExchangeRequest(
+export async function prepareRequest(
   head: RequestHead,
   body: BodySource | undefined,
-  options: ResolvedBridgeOptions
-): Promise<ExchangeRequest> {
+  options: ResolvedBridgeOptions,
+  handling: BodyHandling
+): Promise<PreparedRequest> {
   const built = cgiVars(head, options.environ)
   const { framing } = built
-  let source: BodySource | undefined
+  let kept: RequestBody | undefined
   if (body !== undefined && framing.type !== 'none') {
     const timed = inTime(body, options.clientBodyTimeout, () => clientTimeout(options))
-    if (framing.type === 'known') source = exactly(timed, framing.length)
-    else {
-      const { maxBodyBytes, maxBufferedBodyBytes } = options.environ
-      const bytes = await collectRequest(timed, Math.min(maxBodyBytes, maxBufferedBodyBytes))
-      built.vars.push(['CONTENT_LENGTH', String(bytes.length)])
-      source = bytesSource(bytes)
+    if (framing.type === 'known') {
+      const exact = exactly(timed, framing.length)
+      kept = handling.isRepeatable
+        ? new StoredBody(exact, { ...options, openTempFile: handling.openTempFile })
+        : plainBody(exact)
+    } else {
+      kept = await measure(timed, options, handling.openTempFile)
+      built.vars.push(['CONTENT_LENGTH', String(kept.length)])
     }
   }
-  return { method: head.method, packet: encodeRequest(built, options), body: source }
+  try {
+    const key = hashKey(built.vars, options)
+    return { method: head.method, packet: encodeRequest(built, options), body: kept, key }
+  } catch (error) {
+    kept?.close(error)
+    throw error
+  }
+}
+
+/** Reads a body to its end: into memory alone where there is no file for it. */
+async function measure(
+  source: BodySource,
+  options: ResolvedBridgeOptions,
+  openTempFile: OpenTempFile | undefined
+): Promise<RequestBody> {
+  const { maxBodyBytes, maxBufferedBodyBytes } = options.environ
+  const { bufferBytes, maxTempFileBytes } = options
+  const most = openTempFile === undefined ? maxBufferedBodyBytes : bufferBytes + maxTempFileBytes
+  const bounded = atMost(source, Math.min(maxBodyBytes, most))
+  const body = new StoredBody(bounded, {
+    bufferBytes: openTempFile === undefined ? Infinity : bufferBytes,
+    maxTempFileBytes,
+    openTempFile,
+  })
+  let failure: unknown
+  try {
+    if (await body.fill()) return body
+    // The disk is full, or not ours to write: no fault of the client's.
+    failure = body.fileFailure ?? bodyTooLarge(body.length, most)
+  } catch (error) {
+    failure = clientError(error)
+  }
+  body.close(failure)
+  throw failure
 }
 
 function clientTimeout({ clientBodyTimeout }: ResolvedBridgeOptions): GatewayError {
@@ -49,6 +107,14 @@ function clientTimeout({ clientBodyTimeout }: ResolvedBridgeOptions): GatewayErr
   )
 }
 
+/** Of two variables of a name, the later counts, as it does for uWSGI. */
+function hashKey(vars: readonly Variable[], options: ResolvedBridgeOptions): string | undefined {
+  const { balance, hashVariable } = options
+  if (balance !== 'ip_hash' && balance !== 'hash') return undefined
+  const name = balance === 'hash' ? hashVariable : 'REMOTE_ADDR'
+  return vars.findLast((variable) => variable[0] === name)?.[1]
+}
+
 /** Encodes the uwsgi dialect of the CGI variables. */
 function encodeRequest({ vars, scheme }: CgiVars, options: ResolvedBridgeOptions): Uint8Array {
   const replaced = new Set(options.params.map(([name]) => name))
@@ -56,9 +122,12 @@ function encodeRequest({ vars, scheme }: CgiVars, options: ResolvedBridgeOptions
   for (const variable of vars) {
     const [name, value] = variable
     if (NOT_ON_THE_WIRE.has(name) || replaced.has(name)) continue
-    // uWSGI echoes it into its status line, and a client need not understand HTTP/2.0 there (UW-7).
-    const echoed = name === 'SERVER_PROTOCOL' && value !== 'HTTP/1.0'
-    ours.push(echoed ? [name, 'HTTP/1.1'] : variable)
+    if (name === 'SERVER_PROTOCOL' && value !== 'HTTP/1.0') {
+      // uWSGI echoes it into its status line, and a client need not understand HTTP/2.0 there (UW-7).
+      ours.push([name, 'HTTP/1.1'])
+    } else if (name === 'PATH_INFO' && options.backend === 'gunicorn') {
+      ours.push([name, percentEncode(value)])
+    } else ours.push(variable)
   }
   const params = options.params.filter(([name, value]) => value !== '' || !name.startsWith('HTTP_'))
   // Of all that uWSGI reads the scheme from, the last variable wins, and it must be ours (UW-6).

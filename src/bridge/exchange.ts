@@ -3,7 +3,7 @@
  *
  * Reading and writing run side by side: a backend may answer before it has read the body and then
  * reset, and its answer counts (decision 2 of the design; nginx races here, Apache answers 503). The
- * connection is closed at the end, as uWSGI does itself.
+ * connection is closed at the end, as uWSGI does itself, unless somebody keeps it.
  *
  * @module
  */
@@ -21,6 +21,12 @@ export interface ExchangeRequest {
   readonly packet: Uint8Array
   /** Yields exactly the bytes that the packet's CONTENT_LENGTH announces, or fails. */
   readonly body: BodySource | undefined
+  /**
+   * Takes the connection behind an exchange that left it clean, for the next one.
+   *
+   * @default closes it
+   */
+  readonly keep?: ((connection: Connection) => void) | undefined
 }
 
 /** Limits of an exchange; milliseconds and bytes. */
@@ -153,7 +159,7 @@ class Exchange {
         // A reset reads as an end on some systems, so behind a failed write it proves nothing.
         else if (this.#writeFailed) throw new TypeError('the upstream reset the connection')
         else this.#decoder.pushEnd()
-        if (this.#decoder.complete) this.#finish()
+        if (this.#decoder.complete) this.#finish(this.#decoder.reusable)
       }
     } catch (error) {
       throw this.#fail(this.#explain(error))
@@ -212,12 +218,15 @@ class Exchange {
     return this.#failure ?? error
   }
 
-  #finish(): void {
+  /** @param isClean Whether the connection stands where a request may begin. */
+  #finish(isClean = false): void {
     if (this.#over) return
     this.#over = true
     this.#signal?.removeEventListener('abort', this.#onAbort)
     for (const deadline of [this.#sendDeadline, this.#readDeadline]) deadline.stop()
-    this.#connection.close()
+    const { keep } = this.#request
+    if (isClean && this.#sent && !this.#writeFailed && keep !== undefined) keep(this.#connection)
+    else this.#connection.close()
     this.#cancelRequest(this.#failure)
   }
 

@@ -31,8 +31,7 @@ async function runPing(address: string, flags: PingFlags): Promise<void> {
   const timeout = milliseconds('--timeout', flags.timeout)
   const bridge = createBridge(address, {
     ...sslOptionsOf(flags),
-    connectTimeout: timeout,
-    readTimeout: timeout,
+    healthCheckTimeout: timeout,
   })
   const began = performance.now()
   await bridge.ping()

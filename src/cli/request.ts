@@ -8,7 +8,7 @@ import { Command } from 'commander'
 import { parseAddress } from '../bridge/address.ts'
 import { resolveBridgeOptions } from '../bridge/bridge-options.ts'
 import { exchange } from '../bridge/exchange.ts'
-import { toExchangeRequest } from '../bridge/exchange-request.ts'
+import { prepareRequest } from '../bridge/exchange-request.ts'
 import { openConnection } from '../bridge/open-connection.ts'
 import { bytesSource } from '../core/body-source.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
@@ -54,13 +54,15 @@ export function requestCommand(): Command {
 async function runRequest(to: string, url: string, flags: RequestCommandFlags): Promise<void> {
   const address = parseAddress(to)
   const ssl = sslOptionsOf(flags)
-  checkSslOptions(ssl, address)
+  checkSslOptions(ssl, to)
   const options = resolveBridgeOptions(optionsOf(flags))
   const described = describeRequest(url, flags)
   const body = described.body === undefined ? undefined : bytesSource(described.body)
-  const request = await toExchangeRequest(toHead(described), body, options)
+  const handling = { isRepeatable: false, openTempFile: undefined }
+  const request = await prepareRequest(toHead(described), body, options, handling)
   const connection = await openConnection(connectWith(ssl), address, options.connectTimeout)
-  const response = await exchange(connection, request, options, undefined)
+  const sent = { ...request, body: request.body?.start() }
+  const response = await exchange(connection, sent, options, undefined)
   if (flags.include === true) process.stdout.write(headText(response), 'latin1')
   if (flags.fail === true && response.status >= 400) {
     process.exitCode = EXIT_HTTP_ERROR

@@ -4,6 +4,7 @@
  * @module
  */
 import { Command } from 'commander'
+import type { UpstreamServerOptions } from '../bridge/upstream-server.ts'
 import { createBridge, serve } from '../target/node/index.ts'
 import { OPTION_TABLE } from '../target/option-table.ts'
 import {
@@ -14,10 +15,11 @@ import {
   optionsOf,
   sslOptionsOf,
 } from './flags.ts'
+import { readUpstream } from '../target/upstream-text.ts'
 import { termination } from './termination.ts'
 
 interface ServeFlags extends Flags {
-  readonly upstream: string
+  readonly upstream: readonly UpstreamServerOptions[]
   readonly listen: string
   readonly log?: true
   readonly clientHeaderTimeout: string
@@ -30,7 +32,8 @@ export function serveCommand(): Command {
     .description('Serve HTTP and bridge every request to a uwsgi backend.')
     .requiredOption(
       '--upstream <ADDRESS>',
-      'uwsgi://host:port, suwsgi://host:port (TLS) or unix:/path'
+      'uwsgi://host:port, suwsgi://host:port (TLS) or unix:/path; "ADDRESS weight=2 backup" and the like; may be repeated',
+      collectServer
     )
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
     .option('--log', 'write one line a request to standard output')
@@ -47,7 +50,15 @@ async function runServe(flags: ServeFlags): Promise<void> {
     closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
     log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
   })
-  process.stdout.write(`Listening on ${server.url}, bridging to ${flags.upstream}\n`)
+  const names = flags.upstream.map(({ address }) => address).join(', ')
+  process.stdout.write(`Listening on ${server.url}, bridging to ${names}\n`)
   await termination()
   await server.close()
+}
+
+function collectServer(
+  text: string,
+  before: readonly UpstreamServerOptions[] = []
+): UpstreamServerOptions[] {
+  return [...before, ...readUpstream(text)]
 }

@@ -64,6 +64,9 @@ export class ResponseDecoder {
   /** Bytes of body still to come, under Content-Length. */
   #left = 0
   #chunked: ChunkedDecoder | undefined
+  #persistent = false
+  /** Whether bytes came behind the response. */
+  #excess = false
 
   constructor(options: ResponseDecoderOptions) {
     this.#method = options.method
@@ -81,6 +84,14 @@ export class ResponseDecoder {
   }
 
   /**
+   * Whether the connection may carry another request: the response is complete, its end was found by
+   * its framing, nothing came behind it, and the backend keeps the connection.
+   */
+  get reusable(): boolean {
+    return this.complete && this.#persistent && this.#framing.type !== 'eof' && !this.#excess
+  }
+
+  /**
    * Takes the next bytes of the connection, in order. They are kept, not copied.
    *
    * @throws {GatewayError} `ERR_UPSTREAM_PROTOCOL` when they are not a response; every later call
@@ -91,7 +102,9 @@ export class ResponseDecoder {
     this.#guard(() => {
       let rest = bytes
       while (rest.length > 0 && this.#state === 'head') rest = this.#takeHead(rest)
-      if (rest.length > 0 && this.#state === 'body') this.#takeBody(rest)
+      if (rest.length === 0) return
+      if (this.#state === 'body') this.#takeBody(rest)
+      else this.#excess = true
     })
   }
 
@@ -184,6 +197,7 @@ export class ResponseDecoder {
     }
     const { framing } = head
     this.#framing = framing
+    this.#persistent = head.persistent
     this.#state = 'body'
     this.#events.push({ type: 'head', ...head })
     if (framing.type === 'length') this.#left = framing.length
@@ -195,11 +209,13 @@ export class ResponseDecoder {
   #takeBody(bytes: Uint8Array): void {
     if (this.#framing.type === 'length') {
       const data = bytes.subarray(0, this.#left)
+      this.#excess = bytes.length > data.length
       this.#left -= data.length
       this.#emit(data)
       if (this.#left === 0) this.#finish()
     } else if (this.#chunked !== undefined) {
-      this.#chunked.decode(bytes, (data) => this.#emit(data))
+      const taken = this.#chunked.decode(bytes, (data) => this.#emit(data))
+      this.#excess = taken < bytes.length
       if (this.#chunked.done) this.#finish()
     } else {
       this.#emit(bytes)

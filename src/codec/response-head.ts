@@ -29,6 +29,8 @@ export interface ResponseHead {
   /** In wire order, duplicates kept; names as the backend spelled them, values as native strings. */
   readonly headers: readonly HeaderField[]
   readonly framing: ResponseFraming
+  /** Whether the backend offers its connection for another request (RFC 9112 §9.3). */
+  readonly persistent: boolean
 }
 
 const STATUS_LINE = /^HTTP\/[0-9]+(?:\.[0-9]+)? +([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
@@ -54,7 +56,9 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   const { status, reason } = hasStatusLine ? parseStatusLine(first) : cgiStatus(fields, statusField)
   if (status < 100 || status > 599) throw protocolError(`its status is ${status}`)
   const framing = responseFraming(status, method, fields)
-  return { status, reason, headers: endToEnd(fields, status), framing }
+  const nominated = connectionOptions(fields)
+  const persistent = first.startsWith('HTTP/1.1') && !nominated.has('close')
+  return { status, reason, headers: endToEnd(fields, status, nominated), framing, persistent }
 }
 
 /** The error for bytes that are not a response. */
@@ -116,17 +120,26 @@ function responseFraming(
 }
 
 /** Leaves out `Status` and what is hop-by-hop; 204 and 205 lose a length that they must not have. */
-function endToEnd(fields: readonly HeaderField[], status: number): HeaderField[] {
-  const nominated = new Set<string>()
-  for (const [name, value] of fields) {
-    if (name.toLowerCase() !== 'connection') continue
-    for (const token of value.toLowerCase().split(',')) nominated.add(token.trim())
-  }
+function endToEnd(
+  fields: readonly HeaderField[],
+  status: number,
+  nominated: ReadonlySet<string>
+): HeaderField[] {
   return fields.filter(([name]) => {
     const lower = name.toLowerCase()
     if (lower === 'content-length') return status !== 204 && status !== 205
     return lower !== 'status' && !HOP_BY_HOP.has(lower) && !nominated.has(lower)
   })
+}
+
+/** The tokens of Connection, in lower case: `close`, and names of fields that end here. */
+function connectionOptions(fields: readonly HeaderField[]): Set<string> {
+  const tokens = new Set<string>()
+  for (const [name, value] of fields) {
+    if (name.toLowerCase() !== 'connection') continue
+    for (const token of value.toLowerCase().split(',')) tokens.add(token.trim())
+  }
+  return tokens
 }
 
 function single(fields: readonly HeaderField[], wanted: string): string | undefined {

@@ -50,6 +50,42 @@ export function sourceStream(source: BodySource): ReadableStream<Uint8Array<Arra
   )
 }
 
+/** Who wants to know what becomes of a body. */
+export interface BodyWatch {
+  /** Called for each chunk, with its size in bytes. */
+  onChunk?(size: number): void
+  /** Called once: at the end, with what the body failed with, or when it is given up. */
+  onEnd?(error?: unknown): void
+}
+
+/** A source that tells how it goes. */
+export function watched(source: BodySource, watch: BodyWatch): BodySource {
+  let ended = false
+  function end(error?: unknown): void {
+    if (!ended) {
+      ended = true
+      watch.onEnd?.(error)
+    }
+  }
+  return {
+    async read() {
+      try {
+        const chunk = await source.read()
+        if (chunk === undefined) end()
+        else watch.onChunk?.(chunk.length)
+        return chunk
+      } catch (error) {
+        end(error)
+        throw error
+      }
+    },
+    async cancel(reason) {
+      end()
+      await source.cancel(reason)
+    },
+  }
+}
+
 /** Bytes in memory as a source. */
 export function bytesSource(bytes: Uint8Array): BodySource {
   let rest: Uint8Array | undefined = bytes.length > 0 ? bytes : undefined

@@ -239,8 +239,12 @@ export function oneOf<const Word extends string>(
   throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted ${words.join(', ')}`)
 }
 
-/** An option that is true or false: the text "false" of an environment variable is neither. */
-function flag(name: string, value: boolean): boolean {
+/**
+ * An option that is true or false: the text "false" of an environment variable is neither.
+ *
+ * @throws {TypeError} naming option and value.
+ */
+export function flag(name: string, value: boolean): boolean {
   if (typeof value === 'boolean') return value
   throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted true or false`)
 }
@@ -254,8 +258,16 @@ export function peers(name: string, value: readonly string[]): TrustCheck {
   return compileTrust(list(name, value))
 }
 
-function list(name: string, value: readonly string[]): readonly string[] {
-  if (Array.isArray(value)) return value as readonly string[]
+/**
+ * An option that lists strings.
+ *
+ * @throws {TypeError} naming option and value.
+ */
+export function list<Item extends string>(name: string, value: readonly Item[]): readonly Item[] {
+  if (Array.isArray(value) && value.every((item: unknown) => typeof item === 'string')) {
+    return value as unknown as readonly Item[]
+  }
+
   throw new TypeError(`Cannot use ${name} ${JSON.stringify(value)}: wanted an array of strings`)
 }
 

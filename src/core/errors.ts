@@ -51,6 +51,10 @@ export const ERROR_STATUS = {
   ERR_UPSTREAM_TRUNCATED: 502,
   /** The upstream sent bytes that are not a response. */
   ERR_UPSTREAM_PROTOCOL: 502,
+  /** Every upstream is `down`. */
+  ERR_UPSTREAM_UNAVAILABLE: 502,
+  /** Every upstream has `maxConns` requests under way, and the queue is full or took too long. */
+  ERR_UPSTREAM_BUSY: 503,
   /** The bridge is closed. */
   ERR_CLOSED: 503,
   /** The upstream did not accept the connection in time. */

@@ -95,6 +95,9 @@ export function isBodyless(status: number, method: string): boolean {
 /** Methods that get through; RFC 9110 §15.5.6 wants them named beside a 405. */
 const ALLOW = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
+/** Seconds after which a client may ask again: a full queue moves, a server that closes comes back. */
+const RETRY_AFTER_S = '1'
+
 /**
  * Workers would compress a body again whose Content-Encoding says that it is compressed; elsewhere the
  * member is unknown and means nothing.
@@ -131,5 +134,6 @@ export function errorResponse(error: unknown): GatewayResponse {
     ['Cache-Control', 'no-store'],
   ]
   if (status === 405) headers.push(['Allow', ALLOW])
+  if (status === 503) headers.push(['Retry-After', RETRY_AFTER_S])
   return { status, reason, headers, body: bytesSource(page) }
 }

@@ -95,3 +95,13 @@ export function percentDecode(text: string): string {
     String.fromCharCode(Number.parseInt(hex, 16))
   )
 }
+
+/** Octets that a path may hold as they are: `pchar` and `/` (RFC 3986 §3.3). */
+const NOT_PATH = /[^A-Za-z0-9\-._~!$&'()*+,;=:@/]/g
+
+/** Writes each octet of a native string that a path cannot hold as `%HH`, the `%` included. */
+export function percentEncode(text: string): string {
+  return text.replace(NOT_PATH, (unit) => {
+    return `%${unit.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`
+  })
+}

@@ -4,10 +4,12 @@
  *
  * @module
  */
-import { parseAddress, type Address } from '../bridge/address.ts'
-import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
+import { tmpdir } from 'node:os'
+import type { Address } from '../bridge/address.ts'
+import { type Bridge, createBridgeOn, type UpstreamConfig } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
+import type { TempFile } from '../bridge/spool.ts'
 import { formatAccessLog } from '../core/access-log.ts'
 import { fetchOf, type Handler } from '../core/handler.ts'
 import { targetMeta } from '../core/raw-target.ts'
@@ -22,9 +24,11 @@ import {
   type Server,
 } from './serve-options.ts'
 import { checkSslOptions, type SslOptions } from './ssl-options.ts'
+import { every } from './node/every.ts'
+import { openTempFile } from './node/temp-file.ts'
 import type { DenoConn, DenoServeInfo } from './types/deno.ts'
 
-export type { Bridge } from '../bridge/bridge.ts'
+export type { Bridge, UpstreamConfig } from '../bridge/bridge.ts'
 export type { BridgeOptions, ErrorContext } from '../bridge/bridge-options.ts'
 export { serveUwsgi } from './node/serve-uwsgi.ts'
 export type { FetchHandler, Handler, HeadHandler } from '../core/handler.ts'
@@ -39,25 +43,35 @@ const READ_BUFFER_BYTES = 65_536
 export const connect: Connect = connectWith({})
 
 /**
- * Creates a bridge to a uwsgi backend.
+ * Creates a bridge to a uwsgi backend, or to a group of them.
  *
- * @param address `uwsgi://host:port`, `suwsgi://host:port` (TLS) or `unix:/path`.
- * @throws {TypeError | RangeError} when the address or an option is wrong.
+ * @param upstream `uwsgi://host:port`, `suwsgi://host:port` (TLS) or `unix:/path`; or a list of those,
+ *   each alone or with its options.
+ * @throws {TypeError | RangeError} when an address or an option is wrong.
  * @example
  * ```ts
  * import { createBridge, serve } from 'edge-wsgi/deno'
  * await serve(createBridge('unix:/run/uwsgi/app.sock'), { listen: 'http://127.0.0.1:8080' })
  * ```
  */
-export function createBridge(address: string, options: BridgeOptions & SslOptions = {}): Bridge {
-  checkSslOptions(options, parseAddress(address))
+export function createBridge(
+  upstream: UpstreamConfig,
+  options: BridgeOptions & SslOptions = {}
+): Bridge {
+  checkSslOptions(options, upstream)
   if (options.sslName !== undefined && options.sslCertificate !== undefined) {
     throw new TypeError('Cannot use sslName with a client certificate: Deno takes one or the other')
   }
   const open = connectWith(options)
   return createBridgeOn(
-    { connect: () => open, requestMeta, headerEncoding: 'latin1' },
-    address,
+    {
+      connect: () => open,
+      requestMeta,
+      headerEncoding: 'latin1',
+      openTempFile: openPermittedFile,
+      every,
+    },
+    upstream,
     options
   )
 }
@@ -141,6 +155,15 @@ function accessLine(
     status: response.status,
     durationMs,
   })
+}
+
+/** Deno would stop and ask its terminal for a permission in the middle of a response. */
+async function openPermittedFile(): Promise<TempFile> {
+  const environment = await Deno.permissions.query({ name: 'env', variable: 'TMPDIR' })
+  const folder = environment.state === 'granted' ? tmpdir() : '/tmp'
+  const { state } = await Deno.permissions.query({ name: 'write', path: folder })
+  if (state === 'granted') return await openTempFile(folder)
+  throw new Error(`Cannot make a temporary file: wanted --allow-write=${folder}`)
 }
 
 /** A socket that nobody answers on any more: the file outlives a process that was killed. */

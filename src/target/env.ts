@@ -3,17 +3,18 @@
  *
  * @module
  */
-import { parseAddress } from '../bridge/address.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
+import type { UpstreamServerOptions } from '../bridge/upstream-server.ts'
 import { readOptions, variableOf } from './option-table.ts'
+import { readUpstream } from './upstream-text.ts'
 
 /** Variables, as a platform hands them over. */
 export type Variables = Readonly<Record<string, unknown>>
 
 /** A deployment, read from its variables. */
 export interface Deployment {
-  /** `UPSTREAM`: address of the backend; `undefined` when there is none yet. */
-  readonly upstream: string | undefined
+  /** `UPSTREAM`: the backends, as {@link readUpstream} reads them; `undefined` when there is none yet. */
+  readonly upstream: readonly UpstreamServerOptions[] | undefined
   /** `UPSTREAM_BINDING`: name of a VPC Networks binding to connect through. */
   readonly binding: string | undefined
   /** `HEALTH_PATH`: path of the health check; `undefined` when it is `off`. */
@@ -32,9 +33,9 @@ export const HEALTH_PATH = '/_gateway/health'
  */
 export function readDeployment(env: Variables): Deployment {
   const upstream = textOf(env, 'UPSTREAM')
-  if (upstream !== undefined) checkVariable('UPSTREAM', () => parseAddress(upstream))
   return {
-    upstream,
+    upstream:
+      upstream === undefined ? undefined : checkVariable('UPSTREAM', () => readUpstream(upstream)),
     binding: textOf(env, 'UPSTREAM_BINDING'),
     healthPath: healthPathOf(textOf(env, 'HEALTH_PATH') ?? HEALTH_PATH),
     options: readOptions((row) => textOf(env, variableOf(row)), variableOf),

@@ -7,8 +7,8 @@
 import { type BridgeOptions, resolveBridgeOptions } from '../bridge/bridge-options.ts'
 import { type ResponderOptions, resolveResponderOptions } from '../responder/responder-options.ts'
 
-/** How the text of an option is read. */
-export type OptionKind = 'text' | 'number' | 'switch' | 'list' | 'pairs'
+/** How the text of an option is read; a switch is a flag without a value. */
+export type OptionKind = 'text' | 'number' | 'switch' | 'boolean' | 'list' | 'pairs'
 
 /** One option. */
 export interface OptionRow {
@@ -78,6 +78,39 @@ const BRIDGE_ROWS: readonly Cells[] = [
   ],
   ['modifier1', 'number', 'BYTE', 'packet type: 0 WSGI, 5 PSGI, 7 Rack, 9 CGI, 14 PHP (0)'],
   ['modifier2', 'number', 'BYTE', 'packet flags (0)'],
+  ['backend', 'text', 'uwsgi|gunicorn', 'who speaks uwsgi at the other end (uwsgi)'],
+  ['keepalive', 'number', 'COUNT', 'most idle connections to each gunicorn (32)'],
+  ['keepaliveTimeout', 'number', 'MS', 'longest idle time of one (1500)'],
+  [
+    'balance',
+    'text',
+    'round_robin|least_conn|ip_hash|hash',
+    'how one of several backends is chosen (round_robin)',
+  ],
+  ['hashHeader', 'text', 'NAME', 'request header that "hash" goes by'],
+  ['maxConns', 'number', 'COUNT', 'most requests under way at each backend (Infinity)'],
+  ['maxFails', 'number', 'COUNT', 'failures that take a backend out for a time (1)'],
+  ['failTimeout', 'number', 'MS', 'that time, and the one in which failures count (10000)'],
+  ['nextUpstream', 'list', 'LIST', 'when the next backend is tried (error, timeout)'],
+  ['nextUpstreamTries', 'number', 'COUNT', 'most backends that are tried; 0 for all (0)'],
+  ['nextUpstreamTimeout', 'number', 'MS', 'longest time in which the next is tried (Infinity)'],
+  ['queue', 'number', 'COUNT', 'most requests that wait for a place at a backend (100)'],
+  ['queueTimeout', 'number', 'MS', 'longest wait for one (60000)'],
+  ['healthCheckInterval', 'number', 'MS', 'from one health check to the next (Infinity: none)'],
+  ['healthCheckTimeout', 'number', 'MS', 'longest wait of a health check (5000)'],
+  ['healthCheckPath', 'text', 'PATH', 'path that a health check gets, instead of a ping'],
+  ['buffering', 'boolean', 'BOOLEAN', 'read backends ahead of slow clients (true)'],
+  ['bufferBytes', 'number', 'BYTES', 'most bytes of a body that wait in memory (131072)'],
+  [
+    'maxTempFileBytes',
+    'number',
+    'BYTES',
+    'most that wait in a temporary file besides (1073741824)',
+  ],
+  ['hideHeader', 'list', 'LIST', 'response headers to keep from clients'],
+  ['passHeader', 'list', 'LIST', 'response headers to pass although hidden by default'],
+  ['ignoreHeaders', 'list', 'LIST', 'response headers not to act on, such as X-Accel-Buffering'],
+  ['tracing', 'boolean', 'BOOLEAN', 'pass on or make X-Request-Id and traceparent (true)'],
 ]
 
 /** Options of a responder. */
@@ -97,7 +130,7 @@ const RESPONDER_ROWS: readonly Cells[] = [
 ]
 
 /**
- * Every option of a bridge but `onError`, which is code, and `allowNul` and `headerEncoding`, which a
+ * Every option of a bridge but its hooks, which are code, and `allowNul` and `headerEncoding`, which a
  * bridge settles itself.
  */
 export const OPTION_TABLE: readonly OptionRow[] = [
@@ -167,7 +200,8 @@ export function flagOf({ option }: OptionRow): string {
 const PARSERS: Readonly<Record<OptionKind, (text: string) => unknown>> = {
   text: (text) => text,
   number: parseNumber,
-  switch: parseSwitch,
+  switch: parseBoolean,
+  boolean: parseBoolean,
   list: (text) => text.split(/[\s,]+/).filter((item) => item !== ''),
   pairs: parsePairs,
 }
@@ -180,7 +214,7 @@ function parseNumber(text: string): number {
   )
 }
 
-function parseSwitch(text: string): boolean {
+function parseBoolean(text: string): boolean {
   if (text === 'true' || text === 'false') return text === 'true'
   throw new TypeError(`Cannot read ${JSON.stringify(text)}: wanted true or false`)
 }

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Address } from '../bridge/address.ts'
+import { formatAddress, parseAddress } from '../bridge/address.ts'
+import { serverList, type UpstreamConfig } from '../bridge/bridge.ts'
 
 /** How a `suwsgi://` backend is verified, and how we identify ourselves to it. PEM text throughout. */
 export interface SslOptions {
@@ -28,14 +29,19 @@ export interface SslOptions {
 /**
  * Refuses TLS options that would not take effect.
  *
- * @throws {TypeError} when one is set for an address without TLS, or a certificate lacks its key.
+ * @throws {TypeError} when one is set for an address without TLS, an address is none, or a certificate lacks its key.
  */
-export function checkSslOptions(options: SslOptions, address: Address): void {
+export function checkSslOptions(options: SslOptions, upstream: UpstreamConfig): void {
   const given = (
     ['sslTrustedCertificate', 'sslName', 'sslCertificate', 'sslCertificateKey'] as const
   ).find((name) => options[name] !== undefined)
-  if (given !== undefined && !(address.type === 'tcp' && address.tls)) {
-    throw new TypeError(`Cannot use ${given}: the address is not "suwsgi://host:port"`)
+  for (const server of serverList(upstream)) {
+    const address = parseAddress(server.address)
+    if (given !== undefined && !(address.type === 'tcp' && address.tls)) {
+      throw new TypeError(
+        `Cannot use ${given}: ${formatAddress(address)} is not "suwsgi://host:port"`
+      )
+    }
   }
   if ((options.sslCertificate === undefined) !== (options.sslCertificateKey === undefined)) {
     throw new TypeError(

@@ -4,9 +4,8 @@
  * @module
  */
 import { connect as connectSocket } from 'cloudflare:sockets'
-import type { Address } from '../bridge/address.ts'
-import { parseAddress } from '../bridge/address.ts'
-import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
+import { type Address, parseAddress } from '../bridge/address.ts'
+import { type Bridge, createBridgeOn, serverList, type UpstreamConfig } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
 import { type BodySource, sourceStream } from '../core/body-source.ts'
@@ -14,7 +13,7 @@ import type { RequestMeta } from '../core/request-head.ts'
 import { workersMeta } from '../core/request-meta.ts'
 import type { WorkersConnect, WorkersSocket } from './types/workers.ts'
 
-export type { Bridge } from '../bridge/bridge.ts'
+export type { Bridge, UpstreamConfig } from '../bridge/bridge.ts'
 export type { BridgeOptions, ErrorContext } from '../bridge/bridge-options.ts'
 export type { WorkersConnect, WorkersSocket } from './types/workers.ts'
 
@@ -33,19 +32,34 @@ export interface WorkersBridgeOptions extends BridgeOptions {
 export const connect: Connect = connectWith(connectSocket)
 
 /**
- * Creates a bridge to a uwsgi backend.
+ * Creates a bridge to a uwsgi backend, or to a group of them.
  *
- * @param address `uwsgi://host:port`, or `suwsgi://host:port` (TLS, with a certificate that the
- *   public authorities vouch for). Workers have no unix sockets.
- * @throws {TypeError | RangeError} when the address or an option is wrong.
+ * @param upstream `uwsgi://host:port`, or `suwsgi://host:port` (TLS, with a certificate that the
+ *   public authorities vouch for); or a list of those. Workers have no unix sockets.
+ * @throws {TypeError | RangeError} when an address or an option is wrong.
  * @example
  * ```ts
  * import { createBridge } from 'edge-wsgi/workers'
  * export default createBridge('uwsgi://10.0.1.50:3031', { binding: 'NET' })
  * ```
  */
-export function createBridge(address: string, options: WorkersBridgeOptions = {}): Bridge {
+export function createBridge(upstream: UpstreamConfig, options: WorkersBridgeOptions = {}): Bridge {
   const { binding } = options
+  for (const { address } of serverList(upstream)) checkAddress(address, binding)
+  return createBridgeOn(
+    {
+      connect: (env) => (binding === undefined ? connect : connectWith(bindingOf(env, binding))),
+      requestMeta,
+      // workerd decodes header bytes as UTF-8 and writes them so (workerd#6927).
+      headerEncoding: 'utf8',
+      bodyStream,
+    },
+    upstream,
+    options
+  )
+}
+
+function checkAddress(address: string, binding: string | undefined): void {
   const parsed = parseAddress(address)
   if (parsed.type === 'unix') {
     throw new TypeError(`Cannot use address "${address}": Workers have no unix sockets`)
@@ -55,17 +69,6 @@ export function createBridge(address: string, options: WorkersBridgeOptions = {}
       `Cannot use address "${address}" with binding "${binding}": it is plaintext only`
     )
   }
-  return createBridgeOn(
-    {
-      connect: (env) => (binding === undefined ? connect : connectWith(bindingOf(env, binding))),
-      requestMeta,
-      // workerd decodes header bytes as UTF-8 and writes them so (workerd#6927).
-      headerEncoding: 'utf8',
-      bodyStream,
-    },
-    address,
-    options
-  )
 }
 
 /**

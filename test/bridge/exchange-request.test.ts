@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { type BridgeOptions, resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
-import { toExchangeRequest } from '../../src/bridge/exchange-request.ts'
+import { prepareRequest } from '../../src/bridge/exchange-request.ts'
 import type { ExchangeRequest } from '../../src/bridge/exchange.ts'
 import { type BodySource, collect } from '../../src/core/body-source.ts'
 import type { Variable } from '../../src/core/vars.ts'
@@ -28,7 +28,10 @@ function build(
   options: BridgeOptions = {},
   body?: BodySource
 ): Promise<ExchangeRequest> {
-  return toExchangeRequest({ ...HEAD, ...head }, body, resolveBridgeOptions(options))
+  const handling = { isRepeatable: false, openTempFile: undefined }
+  return prepareRequest({ ...HEAD, ...head }, body, resolveBridgeOptions(options), handling).then(
+    (request) => ({ ...request, body: request.body?.start() })
+  )
 }
 
 async function varsOf(
@@ -51,7 +54,7 @@ async function variables(
   return Object.fromEntries(vars)
 }
 
-describe('toExchangeRequest() orders the variables', () => {
+describe('prepareRequest() orders the variables', () => {
   test('UW-3, UW-6: those of the client first, then ours, then params, UWSGI_SCHEME last', async () => {
     const options = { params: { UWSGI_APPID: 'x', HTTP_X_C: '3' }, trustedProxies: ['192.0.2.7'] }
     const names = (await varsOf({}, options)).map(([name]) => name)
@@ -90,7 +93,7 @@ describe('toExchangeRequest() orders the variables', () => {
   )
 })
 
-describe('toExchangeRequest()', () => {
+describe('prepareRequest()', () => {
   test.each([
     ['1.0', 'HTTP/1.0'],
     ['1.1', 'HTTP/1.1'],
@@ -179,7 +182,7 @@ function slow(): Promise<string> {
   return new Promise((resolve) => setTimeout(() => resolve('a'), 2900))
 }
 
-describe('toExchangeRequest() frames the body (UW-8)', () => {
+describe('prepareRequest() frames the body (UW-8)', () => {
   const CHUNKED: Partial<RequestHead> = { method: 'POST', hasBody: true }
 
   function withLength(length: string): Partial<RequestHead> {

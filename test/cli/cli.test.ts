@@ -68,7 +68,7 @@ describe('edge-wsgi', () => {
     ],
     [
       ['ping', 'uwsgi://127.0.0.1:1', '--ssl-name', 'x'],
-      'Cannot use sslName: the address is not "suwsgi://host:port"',
+      'Cannot use sslName: uwsgi://127.0.0.1:1 is not "suwsgi://host:port"',
     ],
     [['environ', 'http://h/', '-H', 'nonsense'], 'Wanted "Name: value"'],
     [['environ', 'http://h/', '-d', '@/no/such/file'], 'no such file'],

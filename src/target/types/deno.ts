@@ -37,6 +37,11 @@ export interface DenoTlsOptions {
 
 /** The part of the namespace in use. */
 export interface DenoNamespace {
+  readonly permissions: {
+    query(
+      wanted: { name: 'env'; variable: string } | { name: 'write'; path: string }
+    ): Promise<{ readonly state: string }>
+  }
   connect(options: {
     hostname: string
     port: number

@@ -1,0 +1,100 @@
+/**
+ * Reading a response ahead of a slow client.
+ *
+ * uWSGI gives a response up when its reader stalls for longer than `--socket-timeout` (4 s), and a
+ * worker that waits for a client serves nobody else: so the backend is drained at its own pace, as
+ * nginx does with `uwsgi_buffering` (decision 8 of the design).
+ *
+ * @module
+ */
+import type { BodySource } from '../core/body-source.ts'
+import { Spool, type SpoolLimits } from './spool.ts'
+
+/** Reads a source to its end, or to the limits, whether anybody reads the result or not. */
+export function readAhead(source: BodySource, limits: SpoolLimits): BodySource {
+  const reader = new ReadAhead(source, limits)
+  return { read: () => reader.read(), cancel: (reason) => reader.cancel(reason) }
+}
+
+class ReadAhead {
+  readonly #source: BodySource
+  readonly #spool: Spool
+  /** The read of the source that is under way; it never rejects. */
+  #pulling: Promise<void> | undefined
+  /** The chunk that came while the reader waited for it. */
+  #fresh: Uint8Array | undefined
+  #waiting = false
+  #ended = false
+  #failure: unknown
+  #cancelled = false
+
+  constructor(source: BodySource, limits: SpoolLimits) {
+    this.#source = source
+    this.#spool = new Spool(limits)
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    while (this.#spool.isEmpty) {
+      if (this.#ended || this.#cancelled) return this.#end()
+      this.#waiting = true
+      await (this.#pulling ?? this.#pull())
+      this.#waiting = false
+      const chunk = this.#fresh
+      if (chunk === undefined) continue
+      this.#fresh = undefined
+      this.#goOn()
+      return chunk
+    }
+    try {
+      const chunk = await this.#spool.shift()
+      this.#goOn()
+      return chunk
+    } catch (error) {
+      await this.cancel(error)
+      throw error
+    }
+  }
+
+  async cancel(reason: unknown): Promise<void> {
+    this.#cancelled = true
+    this.#spool.close()
+    await this.#source.cancel(reason)
+  }
+
+  /** What came before a failure has been read: now it shows. */
+  #end(): undefined {
+    this.#spool.close()
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Reads on, unless a read is under way or there is no room for what it brings. */
+  #goOn(): void {
+    if (this.#pulling !== undefined || this.#ended || this.#cancelled) return
+    if (!this.#spool.isFull) void this.#pull()
+  }
+
+  #pull(): Promise<void> {
+    this.#pulling = this.#readOne().finally(() => {
+      this.#pulling = undefined
+      this.#goOnIfUnread()
+    })
+    return this.#pulling
+  }
+
+  /** A reader that waits takes its chunk first, and reads on itself. */
+  #goOnIfUnread(): void {
+    if (this.#fresh === undefined) this.#goOn()
+  }
+
+  async #readOne(): Promise<void> {
+    try {
+      const chunk = await this.#source.read()
+      if (chunk === undefined) this.#ended = true
+      else if (this.#waiting && this.#spool.isEmpty) this.#fresh = chunk
+      else if (!this.#cancelled) await this.#spool.push(chunk)
+    } catch (error) {
+      this.#ended = true
+      this.#failure = error
+    }
+  }
+}
