@@ -14,12 +14,12 @@ import {
   optionsOf,
   sslOptionsOf,
 } from './flags.ts'
+import { addObservationFlags, type ObservationFlags, observe } from './observation.ts'
 import { termination } from './termination.ts'
 
-interface ServeFlags extends Flags {
+interface ServeFlags extends Flags, ObservationFlags {
   readonly upstream: string
   readonly listen: string
-  readonly log?: true
   readonly clientHeaderTimeout: string
   readonly closeTimeout: string
 }
@@ -33,21 +33,31 @@ export function serveCommand(): Command {
       'uwsgi://host:port, suwsgi://host:port (TLS) or unix:/path'
     )
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
-    .option('--log', 'write one line a request to standard output')
     .option('--client-header-timeout <MS>', 'longest wait for the head of a request', '60000')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
+  addObservationFlags(command)
   return addOptionFlags(addSslFlags(command), OPTION_TABLE).action(runServe)
 }
 
 async function runServe(flags: ServeFlags): Promise<void> {
-  const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptionsOf(flags) })
-  const server = await serve(bridge, {
+  const serveOptions = {
     listen: flags.listen,
     clientHeaderTimeout: milliseconds('--client-header-timeout', flags.clientHeaderTimeout),
     closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
-    log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
-  })
-  process.stdout.write(`Listening on ${server.url}, bridging to ${flags.upstream}\n`)
-  await termination()
-  await server.close()
+  }
+  const bridgeOptions = { ...optionsOf(flags), ...sslOptionsOf(flags) }
+  const observation = await observe(flags)
+  try {
+    const bridge = createBridge(flags.upstream, { ...bridgeOptions, ...observation.hooks })
+    const server = await serve(bridge, { ...serveOptions, log: observation.log })
+    observation.say(`Listening on ${server.url}, bridging to ${flags.upstream}`)
+    if (observation.metricsUrl !== undefined) {
+      observation.say(`Metrics at ${observation.metricsUrl}/metrics`)
+    }
+    await termination()
+    await server.close()
+  } finally {
+    // Last: what is scraped then includes the requests that were let end.
+    await observation.close()
+  }
 }
