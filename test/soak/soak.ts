@@ -162,19 +162,20 @@ async function endServe({ child }: Serve): Promise<number | null> {
 }
 
 /** What `serve` holds once its connections are closed; waits a while for `descriptors`, if given. */
-async function settled({ child, pid, stderr }: Serve, descriptors = 0): Promise<Holdings> {
-  if (child.exitCode !== null || child.signalCode !== null) {
-    throw new Error(`serve has ended by itself:\n${stderr().slice(-4000)}`)
-  }
+async function settled(serve: Serve, descriptors = 0): Promise<Holdings> {
   const deadline = performance.now() + 3000
-  while (countDescriptors(pid) > descriptors && performance.now() < deadline) await sleep(100)
-  const status = readFileSync(`/proc/${pid}/status`, 'latin1')
-  const rssKib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])
-  return { descriptors: countDescriptors(pid), rssKib }
+  while (holdings(serve).descriptors > descriptors && performance.now() < deadline) await sleep(100)
+  return holdings(serve)
 }
 
-function countDescriptors(pid: number): number {
-  return readdirSync(`/proc/${pid}/fd`).length
+function holdings({ pid, stderr }: Serve): Holdings {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+    const rssKib = Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1])
+    return { descriptors: readdirSync(`/proc/${pid}/fd`).length, rssKib }
+  } catch (cause) {
+    throw new Error(`serve has ended by itself:\n${stderr().slice(-4000)}`, { cause })
+  }
 }
 
 /** Writes what came of it; returns the exit status. */
