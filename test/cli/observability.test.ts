@@ -86,6 +86,13 @@ async function startServing(
   return { ...started, origin, metrics }
 }
 
+/** The line of the exchange with a target, once it is there. */
+function exchangeLine(output: Started['output'], target: string): Promise<LogLine> {
+  return eventually(`a line of ${target}`, () =>
+    parseLines(output.stdout).find((line) => line['target'] === target && 'status' in line)
+  )
+}
+
 /** The name of a counter of requests to the backend of {@link eventOf}. */
 function requestsTotal(
   method: string,
@@ -271,6 +278,104 @@ describe('edge-wsgi serve', () => {
       { code: 'ERR_UPSTREAM_CONNECT', method: 'GET', target: '/p?q', upstream: dead },
     ])
     expect(errors[0]?.['message']).toContain('ECONNREFUSED')
+  })
+
+  test('--log json writes what each exchange came to, with the ids that the application saw', async () => {
+    const { output, origin } = await startServing(uwsgi.address, '--log', 'json')
+    const requestId = `test-${process.pid}`
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const sent = await send(origin, {
+      target: '/flask/echo?a=1',
+      body: 'abc',
+      headers: [
+        ['X-Request-Id', requestId],
+        ['traceparent', traceparent],
+        ['tracestate', 'rojo=1'],
+      ],
+    })
+    const seen = (sent.json() as { headers: Record<string, string> }).headers
+    expect(seen).toMatchObject({
+      HTTP_X_REQUEST_ID: requestId,
+      HTTP_TRACEPARENT: traceparent,
+      HTTP_TRACESTATE: 'rojo=1',
+    })
+    const line = await exchangeLine(output, '/flask/echo?a=1')
+    const number = expect.any(Number) as number
+    expect(line).toEqual({
+      level: 'info',
+      time: expect.any(String) as string,
+      method: 'POST',
+      target: '/flask/echo?a=1',
+      status: 200,
+      upstream: uwsgi.address,
+      tried: [uwsgi.address],
+      retries: 0,
+      requestBytes: 3,
+      responseBytes: sent.body.length,
+      connectMs: number,
+      headMs: number,
+      totalMs: number,
+      requestId,
+      traceparent,
+    })
+  })
+
+  test('--log json names the ids that were made, as the application saw them', async () => {
+    const { output, origin } = await startServing(uwsgi.address, '--log', 'json')
+    const headers: [string, string][] = [
+      ['X-Request-Id', 'no id'],
+      ['tracestate', 'rojo=1'],
+    ]
+    const sent = await send(origin, { target: '/bottle/echo', headers })
+    const seen = (sent.json() as { headers: Record<string, string> }).headers
+    expect(seen['HTTP_X_REQUEST_ID']).toMatch(/^[0-9a-f]{32}$/)
+    expect(seen).not.toHaveProperty('HTTP_TRACESTATE')
+    expect(await exchangeLine(output, '/bottle/echo')).toMatchObject({
+      requestId: seen['HTTP_X_REQUEST_ID'],
+      traceparent: seen['HTTP_TRACEPARENT'],
+    })
+  })
+
+  test('--log json says what went wrong with an exchange', async () => {
+    const dead = `uwsgi://127.0.0.1:${await freePort()}`
+    const { output, origin } = await startServing(dead, '--log', 'json')
+    await send(origin, { target: '/p' })
+    const line = await exchangeLine(output, '/p')
+    expect(line).toMatchObject({
+      status: 502,
+      upstream: dead,
+      tried: [dead],
+      error: 'ERR_UPSTREAM_CONNECT',
+    })
+    expect(line).not.toHaveProperty('connectMs')
+    expect(line).not.toHaveProperty('headMs')
+  })
+
+  test('--metrics counts what went through', async () => {
+    const flags = ['--metrics', 'http://127.0.0.1:0']
+    const { origin, metrics } = await startServing(uwsgi.address, ...flags)
+    await send(origin, { target: '/flask/download?bytes=1000' })
+    await send(origin, { target: '/flask/download?bytes=24' })
+    await send(origin, { target: '/flask/echo', body: 'abc' })
+    await send(origin, { target: '/flask/status/404' })
+    await send(origin, { method: 'PURGE', target: '/' })
+    await send(origin, { target: '/flask/fail/before' })
+    const samples = await eventually('six requests counted', async () => {
+      const all = await scrape(metrics)
+      return all['edge_wsgi_request_duration_seconds_count'] === 6 && all
+    })
+    const total = (method: string, status: number) =>
+      samples[requestsTotal(method, status, uwsgi.address)]
+    expect(total('GET', 200)).toBe(2)
+    expect(total('POST', 200)).toBe(1)
+    expect(total('GET', 404)).toBe(1)
+    expect(total('GET', 502)).toBe(1)
+    expect(total('OTHER', 200)).toBe(1)
+    expect(samples['edge_wsgi_errors_total{code="ERR_UPSTREAM_EMPTY"}']).toBe(1)
+    expect(samples['edge_wsgi_request_bytes_total']).toBe(3)
+    expect(samples['edge_wsgi_response_bytes_total']).toBeGreaterThan(1024)
+    expect(samples['edge_wsgi_connect_seconds_count']).toBe(6)
+    expect(samples['edge_wsgi_head_seconds_count']).toBe(5)
   })
 
   test('--metrics is a listener of its own, which SIGTERM ends', async () => {
