@@ -227,6 +227,7 @@ class UwsgiBridge {
         openTempFile: this.#openTempFile,
       }
       request = await prepareRequest(head, body, options, handling)
+      journal.trace = request.trace
       const connect = this.#runtime.connect(env)
       return await forward(this.#route, { request, connect, journal, signal })
     } catch (error) {
@@ -258,7 +259,7 @@ class UwsgiBridge {
   /** The user's page in the place of an error, where there is one. */
   async #intercept(
     status: number,
-    { method, target, requestId }: Journal,
+    { method, target, trace }: Journal,
     error: unknown
   ): Promise<GatewayResponse | undefined> {
     const code = codeOf(error)
@@ -268,7 +269,7 @@ class UwsgiBridge {
         method,
         target,
         code,
-        requestId,
+        requestId: trace?.requestId,
       })
       return page && (await fromResponse(page, method))
     } catch (failure) {

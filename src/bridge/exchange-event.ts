@@ -4,6 +4,7 @@
  * @module
  */
 import type { GatewayErrorCode } from '../core/errors.ts'
+import type { TraceIds } from '../core/trace-context.ts'
 
 /** One request and what became of it, told when its response has ended. */
 export interface ExchangeEvent {
@@ -45,8 +46,7 @@ export class Journal {
   retries = 0
   requestBytes = 0
   responseBytes = 0
-  requestId: string | undefined
-  traceparent: string | undefined
+  trace: TraceIds | undefined
   readonly #began: number = performance.now()
   #connectMs: number | undefined
   #headMs: number | undefined
@@ -75,7 +75,7 @@ export class Journal {
   /** The event, once the response has ended. */
   event(status: number, error: ExchangeEvent['error']): ExchangeEvent {
     const { method, target, tried, retries, requestBytes, responseBytes } = this
-    const { requestId, traceparent, elapsedMs: totalMs } = this
+    const { trace, elapsedMs: totalMs } = this
     return {
       method,
       target,
@@ -89,8 +89,8 @@ export class Journal {
       headMs: this.#headMs,
       totalMs,
       error,
-      requestId,
-      traceparent,
+      requestId: trace?.requestId,
+      traceparent: trace?.traceparent,
     }
   }
 }

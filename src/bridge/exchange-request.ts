@@ -9,6 +9,7 @@ import { atMost, type BodySource, exactly } from '../core/body-source.ts'
 import { clientError, GatewayError } from '../core/errors.ts'
 import { percentEncode } from '../core/octets.ts'
 import type { RequestHead } from '../core/request-head.ts'
+import { addTrace, type TraceIds } from '../core/trace-context.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
 import { inTime } from './deadline.ts'
@@ -24,6 +25,8 @@ export interface PreparedRequest {
   readonly body: RequestBody | undefined
   /** What `ip_hash` and `hash` go by. */
   readonly key: string | undefined
+  /** Absent without `tracing`. */
+  readonly trace: TraceIds | undefined
 }
 
 /** What concerns the body of a request only. */
@@ -51,6 +54,7 @@ export async function prepareRequest(
 ): Promise<PreparedRequest> {
   const built = cgiVars(head, options.environ)
   const { framing } = built
+  const trace = options.tracing ? addTrace(built.vars) : undefined
   let kept: RequestBody | undefined
   if (body !== undefined && framing.type !== 'none') {
     const timed = inTime(body, options.clientBodyTimeout, () => clientTimeout(options))
@@ -66,7 +70,7 @@ export async function prepareRequest(
   }
   try {
     const key = hashKey(built.vars, options)
-    return { method: head.method, packet: encodeRequest(built, options), body: kept, key }
+    return { method: head.method, packet: encodeRequest(built, options), body: kept, key, trace }
   } catch (error) {
     kept?.close(error)
     throw error

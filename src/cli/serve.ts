@@ -16,12 +16,12 @@ import {
   sslOptionsOf,
 } from './flags.ts'
 import { readUpstream } from '../target/upstream-text.ts'
+import { addObservationFlags, type ObservationFlags, observe } from './observation.ts'
 import { termination } from './termination.ts'
 
-interface ServeFlags extends Flags {
+interface ServeFlags extends Flags, ObservationFlags {
   readonly upstream: readonly UpstreamServerOptions[]
   readonly listen: string
-  readonly log?: true
   readonly clientHeaderTimeout: string
   readonly closeTimeout: string
 }
@@ -36,29 +36,45 @@ export function serveCommand(): Command {
       collectServer
     )
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
-    .option('--log', 'write one line a request to standard output')
     .option('--client-header-timeout <MS>', 'longest wait for the head of a request', '60000')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
+  addObservationFlags(command)
   return addOptionFlags(addSslFlags(command), OPTION_TABLE).action(runServe)
 }
 
 async function runServe(flags: ServeFlags): Promise<void> {
-  const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptionsOf(flags) })
-  const server = await serve(bridge, {
+  const serveOptions = {
     listen: flags.listen,
     clientHeaderTimeout: milliseconds('--client-header-timeout', flags.clientHeaderTimeout),
     closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
-    log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
-  })
-  const names = flags.upstream.map(({ address }) => address).join(', ')
-  process.stdout.write(`Listening on ${server.url}, bridging to ${names}\n`)
-  await termination()
-  await server.close()
+  }
+  const bridgeOptions = { ...optionsOf(flags), ...sslOptionsOf(flags) }
+  const observation = await observe(flags)
+  try {
+    const bridge = createBridge(flags.upstream, { ...bridgeOptions, ...observation.hooks })
+    const server = await serve(bridge, { ...serveOptions, log: observation.log })
+    const names = flags.upstream.map(({ address }) => address).join(', ')
+    observation.say(`Listening on ${server.url}, bridging to ${names}`)
+    if (observation.metricsUrl !== undefined) {
+      observation.say(`Metrics at ${observation.metricsUrl}/metrics`)
+    }
+    await termination()
+    await server.close()
+  } finally {
+    // Last: what is scraped then includes the requests that were let end.
+    await observation.close()
+  }
 }
 
+/** @throws {TypeError} whose message begins with the flag. */
 function collectServer(
   text: string,
   before: readonly UpstreamServerOptions[] = []
 ): UpstreamServerOptions[] {
-  return [...before, ...readUpstream(text)]
+  try {
+    return [...before, ...readUpstream(text)]
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new TypeError(`--upstream is wrong: ${why}`, { cause })
+  }
 }

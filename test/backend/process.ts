@@ -36,6 +36,13 @@ export interface ServerOptions<T> {
   probe(log: string): Promise<T | undefined>
 }
 
+/** A server whose probe has succeeded. */
+export interface StartedServer<T> extends Server {
+  readonly pid: number
+  /** What the probe found. */
+  readonly found: T
+}
+
 /** Makes a folder for one server, short enough to hold a Unix socket. */
 export function makeDirectory(): Promise<string> {
   return mkdtemp(join(tmpdir(), 'edge-wsgi-'))
@@ -47,13 +54,13 @@ export function makeDirectory(): Promise<string> {
  * @returns The server and what the probe found.
  * @throws {Error} When the server exits or does not answer in time; the message holds its log.
  */
-export async function startServer<T>(options: ServerOptions<T>): Promise<Server & { found: T }> {
+export async function startServer<T>(options: ServerOptions<T>): Promise<StartedServer<T>> {
   const server = runProcess(options)
   const deadline = Date.now() + READY_DEADLINE_MS
   while (server.isRunning() && Date.now() < deadline) {
     const found = await options.probe(server.log())
     if (found !== undefined) {
-      return { log: server.log, stop: server.stop, found }
+      return { pid: server.pid, log: server.log, stop: server.stop, found }
     }
     await sleep(POLL_MS)
   }
@@ -63,7 +70,9 @@ export async function startServer<T>(options: ServerOptions<T>): Promise<Server 
   throw new Error(`Cannot start ${options.command}: ${reason}\n${server.log()}`)
 }
 
-function runProcess(options: ServerOptions<unknown>): Server & { isRunning(): boolean } {
+function runProcess(
+  options: ServerOptions<unknown>
+): Server & { readonly pid: number; isRunning(): boolean } {
   const { command, args, directory, stopSignal } = options
   const child = spawn(command, args, {
     cwd: directory,
@@ -101,7 +110,7 @@ function runProcess(options: ServerOptions<unknown>): Server & { isRunning(): bo
     return (stopped ??= stopOnce())
   }
 
-  return { log: () => output, stop, isRunning }
+  return { pid: child.pid ?? 0, log: () => output, stop, isRunning }
 }
 
 /**

@@ -36,6 +36,12 @@ export interface UwsgiOptions {
   env?: Record<string, string>
   /** @default a free one */
   port?: number
+  /**
+   * SIGTERM reloads by force, as it does without `--die-on-term`.
+   *
+   * @default false
+   */
+  termReloads?: boolean
 }
 
 /** Paths of PEM files. */
@@ -50,6 +56,8 @@ export interface UwsgiTls {
 export interface UwsgiServer extends Server {
   /** `uwsgi://127.0.0.1:PORT`, `suwsgi://127.0.0.1:PORT` or `unix:/PATH`. */
   readonly address: string
+  /** Process id of the master. */
+  readonly pid: number
 }
 
 /** Starts uWSGI and waits until a worker answers its ping. */
@@ -71,7 +79,7 @@ export async function startUwsgi(options: UwsgiOptions = {}): Promise<UwsgiServe
     return (await answers(address, PING, identity)) ? address : undefined
   }
 
-  const { log, stop, found } = await startServer({
+  const { pid, log, stop, found } = await startServer({
     command: venvProgram('uwsgi'),
     args: [
       ...socketArgs(options, unixPath ?? `127.0.0.1:${options.port ?? 0}`),
@@ -81,10 +89,10 @@ export async function startUwsgi(options: UwsgiOptions = {}): Promise<UwsgiServe
     ],
     env: { STATE_DIR: state, ...options.env },
     directory,
-    stopSignal: 'SIGTERM',
+    stopSignal: options.termReloads === true ? 'SIGINT' : 'SIGTERM',
     probe,
   })
-  return { address: found, log, stop }
+  return { address: found, pid, log, stop }
 }
 
 async function readIdentity(client: UwsgiTls['client']): Promise<Identity | undefined> {
@@ -108,10 +116,11 @@ function socketArgs({ tls, bufferSize }: UwsgiOptions, bind: string): string[] {
   return ['--suwsgi-socket', `${bind},${tls.cert},${tls.key}${client}`, ...size]
 }
 
-function processArgs({ processes, threads = 2, app = 'all' }: UwsgiOptions): string[] {
+function processArgs(options: UwsgiOptions): string[] {
+  const { processes, threads = 2, app = 'all', termReloads = false } = options
   return [
     '--master',
-    '--die-on-term',
+    ...(termReloads ? [] : ['--die-on-term']),
     '--need-app',
     '--disable-logging',
     '--enable-threads',

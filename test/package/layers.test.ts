@@ -33,7 +33,7 @@ const EXTERNAL: Record<string, RegExp> = {
   responder: /^$/,
   hono: /^hono($|\/)/,
   target: /^(node:|cloudflare:sockets$)/,
-  program: /^(node:|commander$|hono($|\/))/,
+  program: /^(node:|commander$|pino$|prom-client$|hono($|\/))/,
 }
 
 const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((name) =>
@@ -59,6 +59,16 @@ describe('layers', () => {
       expect(LAYERS.indexOf(layerOf(imported)), `${file} → ${imported}`).toBeLessThanOrEqual(
         LAYERS.indexOf(layer)
       )
+    }
+  })
+
+  test('what watches a bridge is loaded by the command line, when it is asked for', () => {
+    const named = files.filter((file) => /'(pino|prom-client)'/.test(read(file)))
+    expect(named.toSorted()).toEqual(['cli/json-log.ts', 'cli/metrics.ts'])
+    for (const file of files) {
+      for (const specifier of importsOf(file, { typesToo: false })) {
+        expect(specifier, file).not.toMatch(/^pino$|^prom-client$|\/(json-log|metrics)\.ts$/)
+      }
     }
   })
 

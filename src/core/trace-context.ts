@@ -1,0 +1,115 @@
+/**
+ * The ids by which a request is found again in every log it passes: `X-Request-Id` and `traceparent`.
+ *
+ * No span is started here: a trace that comes in goes on unchanged, as through an intermediary that
+ * takes no part in it. What cannot be a `traceparent` is replaced, and its `tracestate` dropped.
+ *
+ * @see https://www.w3.org/TR/trace-context-2/
+ * @module
+ */
+import type { Variable } from './vars.ts'
+
+/** The ids of a request, as the application gets them. */
+export interface TraceIds {
+  /** `X-Request-Id`: the client's, or 32 hexadecimal digits. */
+  readonly requestId: string
+  /** `traceparent`: the client's, or a new one whose flags say that nobody recorded it. */
+  readonly traceparent: string
+}
+
+const REQUEST_ID = 'HTTP_X_REQUEST_ID'
+const TRACEPARENT = 'HTTP_TRACEPARENT'
+const TRACESTATE = 'HTTP_TRACESTATE'
+
+/** What may stand in a log line and in a URL; header lines that were joined have a comma. */
+const PLAUSIBLE_ID = /^[A-Za-z0-9._~+/=:@-]{1,128}$/
+
+/** version "-" trace-id "-" parent-id "-" trace-flags (§3.2.2), and what a later version appends. */
+const TRACEPARENT_FIELDS =
+  /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[\x21-\x2b\x2d-\x7e]*)?$/
+/** Longest `traceparent` of a later version that is passed on, in characters: it goes into logs. */
+const MAX_TRACEPARENT_LENGTH = 256
+
+const ALL_ZERO = /^0+$/
+
+/**
+ * Sees to it that the variables of a request carry `HTTP_X_REQUEST_ID` and `HTTP_TRACEPARENT`: the
+ * client's where they are valid, new ones otherwise. Without a valid `traceparent`,
+ * `HTTP_TRACESTATE` is removed, since it belongs to one (§3.3).
+ *
+ * @param vars Variables of one request, each name once; changed in place.
+ * @returns The ids that the variables now carry.
+ */
+export function addTrace(vars: Variable[]): TraceIds {
+  let requestIdAt = -1
+  let traceparentAt = -1
+  let tracestateAt = -1
+  // Not entries(): every request comes through here, and an iterator of pairs costs more than the rest.
+  for (let index = 0; index < vars.length; index++) {
+    const name = vars[index]?.[0]
+    if (name === REQUEST_ID) requestIdAt = index
+    else if (name === TRACEPARENT) traceparentAt = index
+    else if (name === TRACESTATE) tracestateAt = index
+  }
+  const requestId = settle(vars, requestIdAt, REQUEST_ID, isPlausibleId, makeRequestId)
+  const given = vars[traceparentAt]?.[1]
+  const traceparent = settle(vars, traceparentAt, TRACEPARENT, isTraceparent, makeTraceparent)
+  if (given !== traceparent && tracestateAt >= 0) vars.splice(tracestateAt, 1)
+  return { requestId, traceparent }
+}
+
+/** Keeps a value that is valid; puts a new one in its place otherwise, or at the end. */
+function settle(
+  vars: Variable[],
+  at: number,
+  name: string,
+  isValid: (value: string) => boolean,
+  make: () => string
+): string {
+  const given = vars[at]?.[1]
+  if (given !== undefined && isValid(given)) return given
+  const made = make()
+  if (at < 0) vars.push([name, made])
+  else vars[at] = [name, made]
+  return made
+}
+
+function isPlausibleId(value: string): boolean {
+  return PLAUSIBLE_ID.test(value)
+}
+
+function isTraceparent(value: string): boolean {
+  if (value.length > MAX_TRACEPARENT_LENGTH) return false
+  const [, version, traceId = '', parentId = '', appended] = TRACEPARENT_FIELDS.exec(value) ?? []
+  if (version === undefined || version === 'ff') return false
+  if (version === '00' && appended !== undefined) return false
+  return !ALL_ZERO.test(traceId) && !ALL_ZERO.test(parentId)
+}
+
+function makeRequestId(): string {
+  return randomHex(16)
+}
+
+function makeTraceparent(): string {
+  return `00-${randomHex(16)}-${randomHex(8)}-00`
+}
+
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, '0')
+)
+
+/** Random bytes for about a hundred requests: one call for all costs little more than one for each. */
+const pool = new Uint8Array(4096)
+/** The pool is filled by a request: Workers forbids random values while a module is loaded. */
+let used: number = pool.length
+
+/** That all of `size` bytes are zero, which no id may be, is as likely as two ids that are equal. */
+function randomHex(size: number): string {
+  if (used + size > pool.length) {
+    crypto.getRandomValues(pool)
+    used = 0
+  }
+  let text = ''
+  for (const end = used + size; used < end; used++) text += HEX[pool[used] ?? 0]
+  return text
+}
