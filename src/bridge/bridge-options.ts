@@ -341,7 +341,7 @@ export function resolveBridgeOptions(options: BridgeOptions = {}): ResolvedBridg
     onError:
       options.onError ??
       ((error, { method, path, upstream }) =>
-        reportToConsole(`${method} ${path} ${upstream}`, error)),
+        reportToConsole(`${method} ${path} ${upstream}`.trimEnd(), error)),
   }
 }
 

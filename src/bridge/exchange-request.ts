@@ -14,7 +14,7 @@ import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
 import { inTime } from './deadline.ts'
 import type { OpenTempFile } from './spool.ts'
-import { plainBody, type RequestBody, StoredBody } from './stored-body.ts'
+import { plainBody, type RequestBody, StoredBody, type StoreLimits } from './stored-body.ts'
 
 /** A request as every attempt to forward it sends it. */
 export interface PreparedRequest {
@@ -61,7 +61,7 @@ export async function prepareRequest(
     if (framing.type === 'known') {
       const exact = exactly(timed, framing.length)
       kept = handling.isRepeatable
-        ? new StoredBody(exact, { ...options, openTempFile: handling.openTempFile })
+        ? new StoredBody(exact, storeLimits(options, handling.openTempFile))
         : plainBody(exact)
     } else {
       kept = await measure(timed, options, handling.openTempFile)
@@ -87,21 +87,25 @@ async function measure(
   const { bufferBytes, maxTempFileBytes } = options
   const most = openTempFile === undefined ? maxBufferedBodyBytes : bufferBytes + maxTempFileBytes
   const bounded = atMost(source, Math.min(maxBodyBytes, most))
-  const body = new StoredBody(bounded, {
-    bufferBytes: openTempFile === undefined ? Infinity : bufferBytes,
-    maxTempFileBytes,
-    openTempFile,
-  })
+  const body = new StoredBody(bounded, storeLimits(options, openTempFile))
   let failure: unknown
   try {
     if (await body.fill()) return body
-    // The disk is full, or not ours to write: no fault of the client's.
+    // A full disk is no fault of the client's.
     failure = body.fileFailure ?? bodyTooLarge(body.length, most)
   } catch (error) {
     failure = clientError(error)
   }
   body.close(failure)
   throw failure
+}
+
+function storeLimits(
+  { bufferBytes, maxTempFileBytes, environ }: ResolvedBridgeOptions,
+  openTempFile: OpenTempFile | undefined
+): StoreLimits {
+  const { maxBufferedBodyBytes } = environ
+  return { bufferBytes, maxTempFileBytes, maxBufferedBodyBytes, openTempFile }
 }
 
 function clientTimeout({ clientBodyTimeout }: ResolvedBridgeOptions): GatewayError {

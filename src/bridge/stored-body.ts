@@ -5,7 +5,7 @@
  * @module
  */
 import type { BodySource } from '../core/body-source.ts'
-import { FILE_READ_BYTES, type SpoolLimits, type TempFile } from './spool.ts'
+import { FILE_READ_BYTES, type OpenTempFile, type SpoolLimits, type TempFile } from './spool.ts'
 
 /** A request body as the attempts to forward it share it. */
 export interface RequestBody {
@@ -47,10 +47,17 @@ export function plainBody(source: BodySource): RequestBody {
   }
 }
 
+/** How much of a body is kept, and where. */
+export interface StoreLimits extends SpoolLimits {
+  /** Most bytes in memory where no file can be made: Deno may not, and Workers cannot. */
+  readonly maxBufferedBodyBytes: number
+}
+
 /** A body that is kept while it is read. */
 export class StoredBody implements RequestBody {
   readonly #source: BodySource
-  readonly #limits: SpoolLimits
+  readonly #limits: StoreLimits
+  #openTempFile: OpenTempFile | undefined
   readonly #chunks: Uint8Array[] = []
   #memoryBytes = 0
   #file: TempFile | undefined
@@ -63,12 +70,13 @@ export class StoredBody implements RequestBody {
   #unkept: Uint8Array | undefined
   #isWhole = true
   #latest: symbol | undefined
-  /** Why there is no temporary file, where one was needed. */
+  /** Why the temporary file takes no more: a full disk, say. */
   fileFailure: unknown
 
-  constructor(source: BodySource, limits: SpoolLimits) {
+  constructor(source: BodySource, limits: StoreLimits) {
     this.#source = source
     this.#limits = limits
+    this.#openTempFile = limits.openTempFile
   }
 
   get length(): number {
@@ -145,18 +153,32 @@ export class StoredBody implements RequestBody {
 
   async #keep(chunk: Uint8Array): Promise<boolean> {
     if (!this.#isWhole) return false
-    const { bufferBytes, maxTempFileBytes, openTempFile } = this.#limits
-    if (this.#fileBytes === 0 && this.#memoryBytes + chunk.length <= bufferBytes) {
+    const { bufferBytes, maxTempFileBytes, maxBufferedBodyBytes } = this.#limits
+    const most = this.#openTempFile === undefined ? maxBufferedBodyBytes : bufferBytes
+    if (this.#fileBytes === 0 && this.#memoryBytes + chunk.length <= most) {
       this.#chunks.push(chunk)
       this.#memoryBytes += chunk.length
       return true
     }
-    if (openTempFile === undefined || this.#fileBytes + chunk.length > maxTempFileBytes)
-      return false
+    if (this.#openTempFile === undefined) return false
+    if (this.#fileBytes + chunk.length > maxTempFileBytes) return false
+    this.#file ??= await this.#open(this.#openTempFile)
+    return this.#file === undefined ? await this.#keep(chunk) : await this.#write(chunk, this.#file)
+  }
+
+  async #open(openTempFile: OpenTempFile): Promise<TempFile | undefined> {
     try {
-      this.#file ??= await openTempFile()
-      if (this.#closed) this.#file.close()
-      else await this.#file.write(chunk, this.#fileBytes)
+      return await openTempFile()
+    } catch {
+      this.#openTempFile = undefined
+      return undefined
+    }
+  }
+
+  async #write(chunk: Uint8Array, file: TempFile): Promise<boolean> {
+    try {
+      if (this.#closed) file.close()
+      else await file.write(chunk, this.#fileBytes)
       this.#fileBytes += chunk.length
       return true
     } catch (error) {

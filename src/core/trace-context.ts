@@ -51,35 +51,27 @@ export function addTrace(vars: Variable[]): TraceIds {
     else if (name === TRACEPARENT) traceparentAt = index
     else if (name === TRACESTATE) tracestateAt = index
   }
-  const requestId = settle(vars, requestIdAt, REQUEST_ID, isPlausibleId, makeRequestId)
+  const givenId = vars[requestIdAt]?.[1]
   const given = vars[traceparentAt]?.[1]
-  const traceparent = settle(vars, traceparentAt, TRACEPARENT, isTraceparent, makeTraceparent)
+  const requestId = isPlausibleId(givenId) ? givenId : makeRequestId()
+  const traceparent = isTraceparent(given) ? given : makeTraceparent()
+  const made: Variable[] = []
+  if (requestIdAt < 0) made.push([REQUEST_ID, requestId])
+  else vars[requestIdAt] = [REQUEST_ID, requestId]
+  if (traceparentAt < 0) made.push([TRACEPARENT, traceparent])
+  else vars[traceparentAt] = [TRACEPARENT, traceparent]
   if (given !== traceparent && tracestateAt >= 0) vars.splice(tracestateAt, 1)
+  // In front, with all that is not the gateway's own (UW-3).
+  vars.unshift(...made)
   return { requestId, traceparent }
 }
 
-/** Keeps a value that is valid; puts a new one in its place otherwise, or at the end. */
-function settle(
-  vars: Variable[],
-  at: number,
-  name: string,
-  isValid: (value: string) => boolean,
-  make: () => string
-): string {
-  const given = vars[at]?.[1]
-  if (given !== undefined && isValid(given)) return given
-  const made = make()
-  if (at < 0) vars.push([name, made])
-  else vars[at] = [name, made]
-  return made
+function isPlausibleId(value: string | undefined): value is string {
+  return value !== undefined && PLAUSIBLE_ID.test(value)
 }
 
-function isPlausibleId(value: string): boolean {
-  return PLAUSIBLE_ID.test(value)
-}
-
-function isTraceparent(value: string): boolean {
-  if (value.length > MAX_TRACEPARENT_LENGTH) return false
+function isTraceparent(value: string | undefined): value is string {
+  if (value === undefined || value.length > MAX_TRACEPARENT_LENGTH) return false
   const [, version, traceId = '', parentId = '', appended] = TRACEPARENT_FIELDS.exec(value) ?? []
   if (version === undefined || version === 'ff') return false
   if (version === '00' && appended !== undefined) return false

@@ -61,9 +61,11 @@ describe('prepareRequest() orders the variables', () => {
     const ours = names.findIndex((name) => !name.startsWith('HTTP_'))
     expect(names.slice(0, ours).toSorted()).toEqual([
       'HTTP_HOST',
+      'HTTP_TRACEPARENT',
       'HTTP_X_A',
       'HTTP_X_B',
       'HTTP_X_FORWARDED_PROTO',
+      'HTTP_X_REQUEST_ID',
     ])
     expect(names.slice(-3)).toEqual(['UWSGI_APPID', 'HTTP_X_C', 'UWSGI_SCHEME'])
     expect(names.slice(ours, -3).filter((name) => name.startsWith('HTTP_'))).toEqual([])

@@ -48,7 +48,12 @@ describe('addTrace()', () => {
         ['X-Last', '1'],
       ])
       expect(requestId).toBe(id)
-      expect(names.slice(0, 3)).toEqual(['HTTP_HOST', 'HTTP_X_REQUEST_ID', 'HTTP_X_LAST'])
+      expect(names.slice(0, 4)).toEqual([
+        'HTTP_TRACEPARENT',
+        'HTTP_HOST',
+        'HTTP_X_REQUEST_ID',
+        'HTTP_X_LAST',
+      ])
     }
   )
 

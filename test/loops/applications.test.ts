@@ -113,7 +113,7 @@ beforeAll(async () => {
   for (const listen of ['uwsgi://127.0.0.1:0', `unix:${join(directory, 'loop.sock')}`]) {
     const server = await serveUwsgi(gateway(application), { listen, onError: errors })
     servers.push(server)
-    bridges.push(createBridge(server.url, { onError: errors }))
+    bridges.push(createBridge(server.url, { onError: errors, tracing: false }))
   }
 })
 afterAll(async () => {

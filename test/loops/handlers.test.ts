@@ -214,7 +214,10 @@ describe('a handler', () => {
     for (const listen of ['uwsgi://127.0.0.1:0', `unix:${join(directory, 'loop.sock')}`]) {
       const server = await serveUwsgi(handler, { listen, onError: errors })
       servers.push(server)
-      bridges.set(listen.split(':')[0] ?? '', createBridge(server.url, { onError: errors }))
+      bridges.set(
+        listen.split(':')[0] ?? '',
+        createBridge(server.url, { onError: errors, tracing: false })
+      )
     }
   })
   afterAll(async () => {

@@ -29,7 +29,8 @@ beforeAll(async () => {
       onError: ({ message }) => reported.push(message),
     }
   )
-  bridge = createBridge(server.url, { onError: () => {} })
+  // Without a file, a body that nobody reads stays where it is made.
+  bridge = createBridge(server.url, { onError: () => {}, maxTempFileBytes: 0 })
 })
 afterAll(() => server.close())
 

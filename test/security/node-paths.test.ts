@@ -181,7 +181,7 @@ describe('serve: mounts', () => {
 
 describe('serve --log', () => {
   const LINE =
-    /^(?:[0-9T:.Z-]+ 127\.0\.0\.1 "[A-Z]+ [\x21-\x7e]+ HTTP\/1\.1" [0-9]{3} [0-9.]+ms|[A-Z]+ [\x21-\x7e]+ uwsgi:\/\/[0-9.:]+: ERR_[A-Z_]+ [\x20-\x7e]+|Listening on [\x20-\x7e]+)$/
+    /^(?:[0-9T:.Z-]+ 127\.0\.0\.1 "[A-Z]+ [\x21-\x7e]+ HTTP\/1\.1" [0-9]{3} [0-9.]+ms|[A-Z]+ [\x21-\x7e]+(?: uwsgi:\/\/[0-9.:]+)?: ERR_[A-Z_]+ [\x20-\x7e]+|Listening on [\x20-\x7e]+)$/
 
   test('escapes what a client would break out with (SEC-36)', async () => {
     await ask(stack, get('/log%0a1.2.3.4%20-%20-%20"GET%1b[31m\\x0a'))

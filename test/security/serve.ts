@@ -35,6 +35,9 @@ export async function startServe(options: ServeProcessOptions): Promise<ServePro
       upstream,
       '--listen',
       'http://127.0.0.1:0',
+      // What an environ holds besides a request's own lines is counted here.
+      '--tracing',
+      'false',
       ...args,
     ],
     directory: await makeDirectory(),

@@ -8,9 +8,11 @@ import { logged } from '../../support/deadline.ts'
 import { type HeaderLine, send, sendRaw } from '../../support/http-client.ts'
 import { type Environ, environOf, type SuiteContext } from './context.ts'
 
-/** What our own client and socket add; all else in an environ must come from the lines of a test. */
+/** What our own client, socket and tracing add; all else in an environ must come from the lines of a test. */
 const GATEWAY_NAMES = new Set([
   'HTTP_HOST',
+  'HTTP_TRACEPARENT',
+  'HTTP_X_REQUEST_ID',
   'PATH_INFO',
   'QUERY_STRING',
   'REMOTE_ADDR',
