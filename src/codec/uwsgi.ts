@@ -18,7 +18,7 @@
  */
 import { concat } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
-import { isNative, octetsToNative, writeNative } from '../core/octets.ts'
+import { octetsToNative } from '../core/octets.ts'
 import type { Variable } from '../core/vars.ts'
 
 /** Size of the packet header, in bytes. */
@@ -74,7 +74,6 @@ export interface Packet {
 
 /** Variables that hold a decoded path, where a line break is data (PATH-9). */
 const PATH_NAMES = new Set(['PATH_INFO', 'SCRIPT_NAME'])
-const LINE_BREAK_OR_NUL = /[\r\n\0]/
 
 /**
  * Encodes variables as one uwsgi packet, body excluded.
@@ -124,14 +123,46 @@ function writePacket(
   packet[3] = modifier2
   let offset = HEADER_SIZE
   for (const pair of pairs) {
-    for (const text of pair) {
-      packet[offset] = text.length & 0xff
-      packet[offset + 1] = text.length >> 8
-      writeNative(packet, offset + 2, text)
-      offset += 2 + text.length
-    }
+    const [name, value] = pair
+    offset = writeText(packet, offset, name, pair)
+    offset = writeText(packet, offset, value, pair)
   }
   return packet
+}
+
+/**
+ * Writes length and octets of a name or value. One loop looks at each code unit and writes it: four
+ * scans, one for each question, took half of the time that a packet takes.
+ *
+ * @returns Offset behind it.
+ */
+function writeText(packet: Uint8Array, offset: number, text: string, pair: Variable): number {
+  const { length } = text
+  packet[offset] = length & 0xff
+  packet[offset + 1] = length >> 8
+  const start = offset + 2
+  for (let i = 0; i < length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit > 0xff || unit === 0x0a || unit === 0x0d || unit === 0) refuseUnit(unit, text, pair)
+    packet[start + i] = unit
+  }
+  return start + length
+}
+
+/** Throws unless it is a line break in a path. */
+function refuseUnit(unit: number, text: string, [name, value]: Variable): void {
+  if (unit > 0xff) {
+    throw badRequest(
+      `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`
+    )
+  }
+  if (text === name) {
+    throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: its name holds CR, LF or NUL`)
+  }
+  if (!PATH_NAMES.has(name) || value.includes('\0')) {
+    // uWSGI echoes SERVER_PROTOCOL into its status line, so a line break would split the answer (UW-7).
+    throw badRequest(`Cannot encode variable ${name}: its value holds CR, LF or NUL`)
+  }
 }
 
 function refuseMagic(name: string): void {
@@ -142,32 +173,15 @@ function refuseMagic(name: string): void {
   }
 }
 
-/** The bytes a pair takes in the block; refuses what a packet cannot hold. */
+/** The bytes a pair takes in the block; refuses what is too long for it. */
 function checkedSize([name, value]: Variable): number {
   if (name === '') throw badRequest('Cannot encode variable: its name is empty')
-  if (LINE_BREAK_OR_NUL.test(name)) {
-    throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: its name holds CR, LF or NUL`)
-  }
   if (name.length > MAX_DATASIZE)
     throw tooLarge('encode', `a name is ${name.length} bytes`, MAX_DATASIZE)
   if (value.length > MAX_DATASIZE) {
     throw tooLarge('encode', `${name} is ${value.length} bytes`, MAX_DATASIZE)
   }
-  if (LINE_BREAK_OR_NUL.test(value) && (!PATH_NAMES.has(name) || value.includes('\0'))) {
-    // uWSGI echoes SERVER_PROTOCOL into its status line, so a line break would split the answer (UW-7).
-    throw badRequest(`Cannot encode variable ${name}: its value holds CR, LF or NUL`)
-  }
-  refuseWide(name, name)
-  refuseWide(name, value)
   return 4 + name.length + value.length
-}
-
-function refuseWide(name: string, text: string): void {
-  if (!isNative(text)) {
-    throw badRequest(
-      `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`
-    )
-  }
 }
 
 function checkModifier(name: string, value: number): void {

@@ -10,6 +10,13 @@ import type { UrlParts } from './request-head.ts'
 /** What may stand in a Host value; a comma would be two of them, joined. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]*)?$/
 
+/**
+ * Hosts seen before and their canonical forms: a site has few, each request names its host twice, and
+ * parsing it costs as much as all other checks of a header together.
+ */
+const canonicalHosts = new Map<string, string>()
+const MAX_KNOWN_HOSTS = 256
+
 /** Whether a text has the form of a host, with or without a port. */
 export function isHost(text: string): boolean {
   return HOST.test(text)
@@ -23,9 +30,16 @@ export function isHost(text: string): boolean {
  * @throws {GatewayError} `ERR_BAD_REQUEST` when it is no host.
  */
 export function canonicalHost(value: string, protocol: string): string {
+  const key = `${protocol}//${value}`
+  const known = canonicalHosts.get(key)
+  if (known !== undefined) return known
   if (isHost(value)) {
-    const url = URL.parse(`${protocol}//${value}`)
-    if (url !== null && url.host !== '') return url.host
+    const url = URL.parse(key)
+    if (url !== null && url.host !== '') {
+      if (canonicalHosts.size >= MAX_KNOWN_HOSTS) canonicalHosts.clear()
+      canonicalHosts.set(key, url.host)
+      return url.host
+    }
   }
   // The value is a client's and stays out of the message (it may reach a log unescaped).
   throw badRequest(

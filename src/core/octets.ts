@@ -27,7 +27,9 @@ export function isNative(text: string): boolean {
 export function octetsToNative(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
   let text = ''
   for (let i = start; i < end; i += CODE_UNITS_PER_CALL) {
-    text += String.fromCharCode(...bytes.subarray(i, Math.min(i + CODE_UNITS_PER_CALL, end)))
+    const part = bytes.subarray(i, Math.min(i + CODE_UNITS_PER_CALL, end))
+    // Not spread: that goes through the iterator of typed arrays and takes four times as long.
+    text += String.fromCharCode.apply(null, part as unknown as number[])
   }
   return text
 }
