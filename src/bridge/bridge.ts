@@ -24,6 +24,7 @@ import { toExchangeRequest } from './exchange-request.ts'
 import { exchange } from './exchange.ts'
 import { openConnection } from './open-connection.ts'
 import { ping } from './ping.ts'
+import { watchTunnel } from './tunnel.ts'
 
 /** A gateway to one backend. It has `fetch`, so it is a Worker, and a handler for Deno and Hono. */
 export interface Bridge extends HeadHandler {
@@ -88,6 +89,7 @@ export function createBridgeOn(
   const bridge = new UwsgiBridge(runtime, parseAddress(address), options)
   return {
     fetch: (request, env, _ctx, meta) => bridge.fetch(request, env, meta),
+    tunnels: true,
     handle: (head, body, signal) => bridge.answer(head, body, signal, undefined),
     ping: (env) => bridge.ping(env),
     close: () => bridge.close(),
@@ -162,7 +164,14 @@ class UwsgiBridge {
   /** Hides what is for the gateway, and watches the body for its end. */
   #toClient(response: GatewayResponse, head: RequestHead): GatewayResponse {
     const headers = response.headers.filter(([name]) => !HIDDEN_HEADERS.has(name.toLowerCase()))
-    const { body } = response
+    const { body, tunnel } = response
+    if (tunnel !== undefined) {
+      return {
+        ...response,
+        headers,
+        tunnel: watchTunnel(tunnel, (error) => this.#end(head, error)),
+      }
+    }
     if (body === undefined) {
       this.#end(head)
       return { ...response, headers }

@@ -7,6 +7,7 @@ import { encodePacket } from '../codec/uwsgi.ts'
 import { type BodySource, bytesSource, collectRequest, exactly } from '../core/body-source.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { RequestHead } from '../core/request-head.ts'
+import { wantsTunnel, WEBSOCKET } from '../core/tunnel.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
 import { inTime } from './deadline.ts'
@@ -26,6 +27,7 @@ export async function toExchangeRequest(
   body: BodySource | undefined,
   options: ResolvedBridgeOptions
 ): Promise<ExchangeRequest> {
+  const upgrade = wantsTunnel(head) ? WEBSOCKET : undefined
   const built = cgiVars(head, options.environ)
   const { framing } = built
   let source: BodySource | undefined
@@ -39,7 +41,7 @@ export async function toExchangeRequest(
       source = bytesSource(bytes)
     }
   }
-  return { method: head.method, packet: encodeRequest(built, options), body: source }
+  return { method: head.method, packet: encodeRequest(built, options), body: source, upgrade }
 }
 
 function clientTimeout({ clientBodyTimeout }: ResolvedBridgeOptions): GatewayError {

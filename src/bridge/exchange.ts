@@ -11,8 +11,10 @@ import { ResponseDecoder, type ResponseEvent } from '../codec/response-decoder.t
 import type { BodySource } from '../core/body-source.ts'
 import { clientError, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
+import type { Tunnel } from '../core/tunnel.ts'
 import type { Connection } from './connection.ts'
 import { Deadline } from './deadline.ts'
+import { connectionTunnel } from './tunnel.ts'
 
 /** What is sent. */
 export interface ExchangeRequest {
@@ -21,6 +23,8 @@ export interface ExchangeRequest {
   readonly packet: Uint8Array
   /** Yields exactly the bytes that the packet's CONTENT_LENGTH announces, or fails. */
   readonly body: BodySource | undefined
+  /** Protocol that the packet asks to switch to; a 101 is an error otherwise. */
+  readonly upgrade?: string | undefined
 }
 
 /** Limits of an exchange; milliseconds and bytes. */
@@ -56,6 +60,7 @@ class Exchange {
   readonly #signal: AbortSignal | undefined
   readonly #sendDeadline: Deadline
   readonly #readDeadline: Deadline
+  readonly #idleTimeout: number
   /** Why the exchange failed; the first reason counts. */
   #failure: GatewayError | undefined
   #over = false
@@ -73,7 +78,9 @@ class Exchange {
     this.#connection = connection
     this.#request = request
     this.#signal = signal
-    this.#decoder = new ResponseDecoder({ method: request.method, maxHeadBytes: limits.bufferSize })
+    this.#idleTimeout = limits.readTimeout
+    const { method, upgrade } = request
+    this.#decoder = new ResponseDecoder({ method, upgrade, maxHeadBytes: limits.bufferSize })
     this.#sendDeadline = this.#deadline(
       'ERR_SEND_TIMEOUT',
       limits.sendTimeout,
@@ -89,16 +96,30 @@ class Exchange {
   async start(): Promise<GatewayResponse> {
     if (this.#signal?.aborted) this.#onAbort()
     this.#signal?.addEventListener('abort', this.#onAbort)
-    void this.#send()
+    const sent = this.#send()
     const head = await this.#receive()
     if (head.type !== 'head') throw new TypeError(`Cannot begin a response with ${head.type}`)
     const { status, reason, headers, framing } = head
+    if (status === 101) return { status, reason, headers, tunnel: await this.#handOver(sent) }
     if (framing.type === 'none') return { status, reason, headers }
     const body: BodySource = {
       read: () => this.#readBody(),
       cancel: async () => this.#onAbort(),
     }
     return { status, reason, headers, body }
+  }
+
+  /** Lets go of a connection that speaks another protocol from here on. */
+  async #handOver(sent: Promise<void>): Promise<Tunnel> {
+    // The first frame must not overtake what is left of the packet.
+    await sent
+    if (this.#failure !== undefined) throw this.#failure
+    const first: Uint8Array[] = []
+    for (let event = this.#decoder.next(); event?.type === 'body'; event = this.#decoder.next()) {
+      first.push(event.data)
+    }
+    this.#release()
+    return connectionTunnel(this.#connection, first, this.#idleTimeout)
   }
 
   readonly #onAbort = (): void => {
@@ -214,11 +235,16 @@ class Exchange {
 
   #finish(): void {
     if (this.#over) return
+    this.#release()
+    this.#connection.close()
+    this.#cancelRequest(this.#failure)
+  }
+
+  /** Ends the watch over the connection. */
+  #release(): void {
     this.#over = true
     this.#signal?.removeEventListener('abort', this.#onAbort)
     for (const deadline of [this.#sendDeadline, this.#readDeadline]) deadline.stop()
-    this.#connection.close()
-    this.#cancelRequest(this.#failure)
   }
 
   /** Sends no more of the request. */

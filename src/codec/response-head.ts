@@ -29,6 +29,8 @@ export interface ResponseHead {
   /** In wire order, duplicates kept; names as the backend spelled them, values as native strings. */
   readonly headers: readonly HeaderField[]
   readonly framing: ResponseFraming
+  /** What a 101 switches to, in lower case; on a 101 only. */
+  readonly upgrade?: string | undefined
 }
 
 const STATUS_LINE = /^HTTP\/[0-9]+(?:\.[0-9]+)? +([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
@@ -54,7 +56,9 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   const { status, reason } = hasStatusLine ? parseStatusLine(first) : cgiStatus(fields, statusField)
   if (status < 100 || status > 599) throw protocolError(`its status is ${status}`)
   const framing = responseFraming(status, method, fields)
-  return { status, reason, headers: endToEnd(fields, status), framing }
+  const headers = endToEnd(fields, status)
+  if (status !== 101) return { status, reason, headers, framing }
+  return { status, reason, headers, framing, upgrade: single(fields, 'upgrade')?.toLowerCase() }
 }
 
 /** The error for bytes that are not a response. */
@@ -109,6 +113,11 @@ function responseFraming(
   }
   if (length !== undefined && !(/^[0-9]+$/.test(length) && Number.isSafeInteger(Number(length)))) {
     throw protocolError('its Content-Length is not one number in decimal digits')
+  }
+  if (status === 101) {
+    // RFC 9110 §8.6, RFC 9112 §6.1: neither, and a client that believes one loses the first frames.
+    if (coding !== undefined || length !== undefined) throw protocolError('a 101 announces a body')
+    return { type: 'eof' }
   }
   if (isBodyless(status, method)) return { type: 'none' }
   if (coding !== undefined) return { type: 'chunked' }

@@ -1,0 +1,71 @@
+"""A WebSocket application on uWSGI's own API, which gives it the bare connection.
+
+    /echo                  says back what it is told, as text; /echo?binary as binary
+    /talk?count=N&bytes=N  sends so many messages of so many bytes, and ends
+    /listen                says nothing but 'ready'
+    /environ               the HTTP_* variables as JSON, in one message
+    /refuse?status=TEXT    answers in HTTP, with that status
+    /count                 how many sockets are open, in HTTP
+"""
+
+import json
+import threading
+from urllib.parse import parse_qs
+
+import uwsgi
+
+open_sockets = 0
+lock = threading.Lock()
+
+
+def count(change):
+    global open_sockets
+    with lock:
+        open_sockets += change
+
+
+def echo(_environ, query):
+    send = uwsgi.websocket_send_binary if 'binary' in query else uwsgi.websocket_send
+    while True:
+        send(uwsgi.websocket_recv())
+
+
+def talk(_environ, query):
+    for index in range(int(query['count'][0])):
+        uwsgi.websocket_send(str(index).rjust(int(query['bytes'][0]), '.').encode())
+
+
+def listen(_environ, _query):
+    uwsgi.websocket_send(b'ready')
+    while True:
+        uwsgi.websocket_recv()
+
+
+def show_environ(environ, _query):
+    shown = {key: value for key, value in environ.items() if isinstance(value, str)}
+    uwsgi.websocket_send(json.dumps(shown).encode())
+    uwsgi.websocket_recv()
+
+
+SOCKETS = {'/echo': echo, '/talk': talk, '/listen': listen, '/environ': show_environ}
+
+
+def application(environ, start_response):
+    path = environ['PATH_INFO']
+    query = parse_qs(environ['QUERY_STRING'], keep_blank_values=True)
+    if path in SOCKETS and 'HTTP_UPGRADE' in environ:
+        uwsgi.websocket_handshake()
+        count(1)
+        try:
+            SOCKETS[path](environ, query)
+        except OSError:
+            pass  # The client has gone, with or without a close frame.
+        finally:
+            count(-1)
+        return []
+    if path == '/count':
+        body = str(open_sockets)
+    else:
+        body = json.dumps({key: value for key, value in environ.items() if isinstance(value, str)})
+    start_response(query.get('status', ['200 OK'])[0], [('Content-Type', 'text/plain'), ('Content-Length', str(len(body)))])
+    return [body.encode()]
