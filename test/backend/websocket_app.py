@@ -1,11 +1,12 @@
-"""A WebSocket application on uWSGI's own API, which gives it the bare connection.
+"""A WebSocket application on uWSGI's own API, which hands out the bare connection.
 
     /echo                  says back what it is told, as text; /echo?binary as binary
     /talk?count=N&bytes=N  sends so many messages of so many bytes, and ends
-    /listen                says nothing but 'ready'
-    /environ               the HTTP_* variables as JSON, in one message
-    /refuse?status=TEXT    answers in HTTP, with that status
+    /listen                says 'ready', and no more
+    /environ               the environ as JSON, in one message
     /count                 how many sockets are open, in HTTP
+    /answer?status=TEXT    that status in HTTP, as any path does without HTTP_UPGRADE; the environ is
+                           the body
 """
 
 import json
@@ -14,14 +15,18 @@ from urllib.parse import parse_qs
 
 import uwsgi
 
-open_sockets = 0
 lock = threading.Lock()
+open_sockets = 0
 
 
 def count(change):
     global open_sockets
     with lock:
         open_sockets += change
+
+
+def strings_of(environ):
+    return json.dumps({key: value for key, value in environ.items() if isinstance(value, str)})
 
 
 def echo(_environ, query):
@@ -42,8 +47,7 @@ def listen(_environ, _query):
 
 
 def show_environ(environ, _query):
-    shown = {key: value for key, value in environ.items() if isinstance(value, str)}
-    uwsgi.websocket_send(json.dumps(shown).encode())
+    uwsgi.websocket_send(strings_of(environ).encode())
     uwsgi.websocket_recv()
 
 
@@ -59,13 +63,12 @@ def application(environ, start_response):
         try:
             SOCKETS[path](environ, query)
         except OSError:
-            pass  # The client has gone, with or without a close frame.
+            pass  # The client has gone, with a close frame or without.
         finally:
             count(-1)
         return []
-    if path == '/count':
-        body = str(open_sockets)
-    else:
-        body = json.dumps({key: value for key, value in environ.items() if isinstance(value, str)})
-    start_response(query.get('status', ['200 OK'])[0], [('Content-Type', 'text/plain'), ('Content-Length', str(len(body)))])
-    return [body.encode()]
+
+    body = (str(open_sockets) if path == '/count' else strings_of(environ)).encode()
+    headers = [('Content-Type', 'text/plain'), ('Content-Length', str(len(body)))]
+    start_response(query.get('status', ['200 OK'])[0], headers)
+    return [body]
