@@ -113,8 +113,19 @@ describe('serve() with a WebSocket', () => {
     await seen.until(/still open$/)
     await within('the server', closing)
     expect(await socket.closed()).toMatch(/^HTTP\/1\.1 101 /)
-    await seen.closed()
     await within('the bridge', bridge.close())
+    await seen.closed()
+  })
+
+  test('is broken off by close() of the server before it is answered, too', async () => {
+    const { origin, backend, close } = await startStack()
+    backend.on('silent', { ending: 'hold' })
+    const socket = await openRaw(origin)
+    await socket.write(handshake('/script/silent'))
+    const seen = await backend.connection('silent')
+    await within('the server', close())
+    expect(await socket.closed()).toBe('')
+    await seen.closed()
   })
 
   test('outlives the keep-alive timeout of a request before it on its connection', async () => {

@@ -290,6 +290,8 @@ describe.each([nodeTarget, denoTarget])('a WebSocket through serve() on $name', 
       socket.destroy(how)
       await backend.closed()
       expect(backend.received()).toContain('HTTP_UPGRADE')
+      await sleep(100)
+      expect(toScript.log()).not.toContain('The upstream sent nothing')
     }
   })
 

@@ -46,7 +46,10 @@ export function incomingHead(incoming: IncomingMessage, isUnix: boolean): Reques
   }
 }
 
-/** Whether a request asks for a WebSocket, and for nothing that makes it doubtful where that begins. */
+/**
+ * Whether a request asks for a WebSocket. With a body it is refused, as a request like any other:
+ * node:http then reads the body, where behind an upgrade it would stand among the frames.
+ */
 export function incomingWebSocket(incoming: IncomingMessage): boolean {
   const { method = '', httpVersion } = incoming
   const headers = nodeMeta(incoming).rawHeaders ?? []

@@ -41,8 +41,8 @@ interface Service {
   readonly answer: Answer
   readonly isUnix: boolean
   readonly log: ServeOptions['log']
-  /** Sockets of which node:http has let go. */
-  readonly tunnels: Set<Socket>
+  /** Sockets that node:http has let go of for a WebSocket. */
+  readonly upgraded: Set<Socket>
 }
 
 /**
@@ -79,7 +79,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   // Node would drop the lines over a limit of its own and hand on the rest as if that were all.
   server.maxHeadersCount = 0
   const isUnix = address.type === 'unix'
-  const service = { server, answer, isUnix, log: options.log, tunnels: new Set<Socket>() }
+  const service = { server, answer, isUnix, log: options.log, upgraded: new Set<Socket>() }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     void inTurn(incoming.socket, outgoing, () => respond(service, incoming, outgoing))
   }
@@ -95,20 +95,27 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     })
   })
   if (choosesUpgrades(server)) {
-    server.on('upgrade', (incoming, _socket, head) => {
-      const outgoing = takeOver(incoming)
-      const client = new UpgradedSocket(incoming.socket, head)
-      void inTurn(incoming.socket, outgoing, () => {
-        outgoing.assignSocket(incoming.socket)
-        return respond(service, incoming, outgoing, client)
-      })
-    })
+    server.on('upgrade', (incoming, _socket, head) => upgrade(service, incoming, head))
   }
   const taken = await listenOn(server, address)
   return {
     url: formatListen(taken),
     close: () => closeServer(service, options.closeTimeout ?? CLOSE_TIMEOUT_MS),
   }
+}
+
+/** Takes a request for a WebSocket. */
+function upgrade(service: Service, incoming: IncomingMessage, head: Uint8Array): void {
+  const { socket } = incoming
+  const { upgraded } = service
+  upgraded.add(socket)
+  socket.on('close', () => upgraded.delete(socket))
+  const outgoing = takeOver(incoming)
+  const client = new UpgradedSocket(socket, head)
+  void inTurn(socket, outgoing, () => {
+    outgoing.assignSocket(socket)
+    return respond(service, incoming, outgoing, client)
+  })
 }
 
 /** A response to CONNECT or a WebSocket request: node:http has let go of the socket for a tunnel. */
@@ -167,9 +174,7 @@ async function respond(
   }
   if (tunnel !== undefined && client !== undefined) {
     const { socket } = incoming
-    service.tunnels.add(socket)
     socket.on('close', () => {
-      service.tunnels.delete(socket)
       log?.(accessLine(incoming, response.status, performance.now() - began))
     })
     outgoing.detachSocket(socket)
@@ -247,13 +252,13 @@ function accessLine(
 }
 
 /** Lets requests and tunnels under way end for `timeoutMs`, then breaks them off. */
-async function closeServer({ server, tunnels }: Service, timeoutMs: number): Promise<void> {
+async function closeServer({ server, upgraded }: Service, timeoutMs: number): Promise<void> {
   const closed = Promise.withResolvers<void>()
   server.close(() => closed.resolve())
   server.closeIdleConnections()
   const timer = setTimeout(() => {
     server.closeAllConnections()
-    for (const socket of tunnels) socket.destroy()
+    for (const socket of upgraded) socket.destroy()
   }, timeoutMs)
   await closed.promise
   clearTimeout(timer)
