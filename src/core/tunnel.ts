@@ -65,7 +65,7 @@ export function wantsTunnel(head: RequestHead): boolean {
   if (head.canTunnel) return true
   throw new GatewayError(
     'ERR_NOT_IMPLEMENTED',
-    'Cannot forward WebSocket request: this server gives no connection behind a 101; wanted serve() of edge-wsgi/node, on Node 22.21 or 24.9 or later, with the bridge as its handler'
+    'Cannot forward WebSocket request: this server gives no connection behind a 101; wanted a bridge as the handler of serve(), on Node 22.21, 24.9 or later, or on Deno'
   )
 }
 
