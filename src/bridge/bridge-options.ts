@@ -52,7 +52,8 @@ export interface BridgeOptions extends EnvironOptions {
   sendTimeout?: number | undefined
   /**
    * Longest wait between two reads from the backend, in milliseconds, once it has the request; then
-   * 504, or a broken-off response where its head was sent.
+   * 504, or a broken-off response where its head was sent. A WebSocket ends after as long without a
+   * byte in either direction.
    *
    * @default 60000
    */

@@ -29,6 +29,7 @@ import { isRepeatable } from './next-upstream.ts'
 import { readAhead } from './read-ahead.ts'
 import { mayBuffer, withoutHidden } from './response-policy.ts'
 import type { OpenTempFile } from './spool.ts'
+import { watchTunnel } from './tunnel.ts'
 import { Upstream } from './upstream.ts'
 import { UpstreamServer, type UpstreamServerOptions } from './upstream-server.ts'
 
@@ -98,6 +99,7 @@ export function createBridgeOn(
   const bridge = new UwsgiBridge(runtime, serverList(upstream), options)
   return {
     fetch: (request, env, _ctx, meta) => bridge.fetch(request, env, meta),
+    tunnels: true,
     handle: (head, body, signal) => bridge.answer(head, body, signal, undefined),
     ping: (env) => bridge.ping(env),
     close: () => bridge.close(),
@@ -280,19 +282,19 @@ class UwsgiBridge {
 
   /** Watches a response to its end. */
   #watch(response: GatewayResponse, journal: Journal, error?: unknown): GatewayResponse {
-    const { body, status } = response
-    if (body === undefined) {
-      this.#end(status, journal, error)
-      return response
+    const { body, tunnel, status } = response
+    const onEnd = (broken: unknown): void => {
+      if (broken !== undefined) this.#reportFailure(broken, journal)
+      this.#end(status, journal, error ?? broken)
     }
-    const watch = {
-      onChunk: (size: number): void => void (journal.responseBytes += size),
-      onEnd: (broken: unknown): void => {
-        if (broken !== undefined) this.#reportFailure(broken, journal)
-        this.#end(status, journal, error ?? broken)
-      },
+    const onChunk = (size: number): void => void (journal.responseBytes += size)
+    if (tunnel !== undefined) {
+      const onSent = (size: number): void => void (journal.requestBytes += size)
+      return { ...response, tunnel: watchTunnel(tunnel, { onChunk, onSent, onEnd }) }
     }
-    return { ...response, body: watched(body, watch) }
+    if (body !== undefined) return { ...response, body: watched(body, { onChunk, onEnd }) }
+    this.#end(status, journal, error)
+    return response
   }
 
   /** One request has ended, well or not. */

@@ -116,6 +116,11 @@ class KeptConnection implements Connection {
     return this.#connection.write(bytes)
   }
 
+  end(): void {
+    if (this.#connection.end === undefined) this.close()
+    else this.#connection.end()
+  }
+
   close(): void {
     this.#connection.close()
   }

@@ -14,6 +14,11 @@ export interface Connection {
   read(): Promise<Uint8Array | undefined>
   /** Resolves when the runtime is ready for more. A failed write must not keep `read()` from going on. */
   write(bytes: Uint8Array): Promise<void>
+  /**
+   * Says that no more will be written, behind all that was; reading goes on. Without it, a tunnel
+   * ends both directions at once.
+   */
+  end?(): void
   /** Drops both directions at once. Idempotent; never throws. */
   close(): void
 }

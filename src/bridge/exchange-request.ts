@@ -10,6 +10,7 @@ import { clientError, GatewayError } from '../core/errors.ts'
 import { percentEncode } from '../core/octets.ts'
 import type { RequestHead } from '../core/request-head.ts'
 import { addTrace, type TraceIds } from '../core/trace-context.ts'
+import { wantsTunnel, WEBSOCKET } from '../core/tunnel.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
 import type { ResolvedBridgeOptions } from './bridge-options.ts'
 import { inTime } from './deadline.ts'
@@ -25,6 +26,8 @@ export interface PreparedRequest {
   readonly body: RequestBody | undefined
   /** What `ip_hash` and `hash` go by. */
   readonly key: string | undefined
+  /** Protocol that the packet asks to switch to; a 101 is an error otherwise. */
+  readonly upgrade: string | undefined
   /** Absent without `tracing`. */
   readonly trace: TraceIds | undefined
 }
@@ -52,6 +55,7 @@ export async function prepareRequest(
   options: ResolvedBridgeOptions,
   handling: BodyHandling
 ): Promise<PreparedRequest> {
+  const upgrade = wantsTunnel(head) ? WEBSOCKET : undefined
   const built = cgiVars(head, options.environ)
   const { framing } = built
   const trace = options.tracing ? addTrace(built.vars) : undefined
@@ -70,7 +74,8 @@ export async function prepareRequest(
   }
   try {
     const key = hashKey(built.vars, options)
-    return { method: head.method, packet: encodeRequest(built, options), body: kept, key, trace }
+    const packet = encodeRequest(built, options)
+    return { method: head.method, packet, body: kept, key, trace, upgrade }
   } catch (error) {
     kept?.close(error)
     throw error

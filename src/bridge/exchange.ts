@@ -11,8 +11,10 @@ import { ResponseDecoder, type ResponseEvent } from '../codec/response-decoder.t
 import type { BodySource } from '../core/body-source.ts'
 import { clientError, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
+import type { Tunnel } from '../core/tunnel.ts'
 import type { Connection } from './connection.ts'
 import { Deadline } from './deadline.ts'
+import { connectionTunnel } from './tunnel.ts'
 
 /** What is sent. */
 export interface ExchangeRequest {
@@ -27,6 +29,8 @@ export interface ExchangeRequest {
    * @default closes it
    */
   readonly keep?: ((connection: Connection) => void) | undefined
+  /** Protocol that the packet asks to switch to; a 101 is an error otherwise. */
+  readonly upgrade?: string | undefined
 }
 
 /** Limits of an exchange; milliseconds and bytes. */
@@ -62,6 +66,7 @@ class Exchange {
   readonly #signal: AbortSignal | undefined
   readonly #sendDeadline: Deadline
   readonly #readDeadline: Deadline
+  readonly #idleTimeout: number
   /** Why the exchange failed; the first reason counts. */
   #failure: GatewayError | undefined
   #over = false
@@ -79,7 +84,9 @@ class Exchange {
     this.#connection = connection
     this.#request = request
     this.#signal = signal
-    this.#decoder = new ResponseDecoder({ method: request.method, maxHeadBytes: limits.bufferSize })
+    this.#idleTimeout = limits.readTimeout
+    const { method, upgrade } = request
+    this.#decoder = new ResponseDecoder({ method, upgrade, maxHeadBytes: limits.bufferSize })
     this.#sendDeadline = this.#deadline(
       'ERR_SEND_TIMEOUT',
       limits.sendTimeout,
@@ -95,10 +102,11 @@ class Exchange {
   async start(): Promise<GatewayResponse> {
     if (this.#signal?.aborted) this.#onAbort()
     this.#signal?.addEventListener('abort', this.#onAbort)
-    void this.#send()
+    const sent = this.#send()
     const head = await this.#receive()
     if (head.type !== 'head') throw new TypeError(`Cannot begin a response with ${head.type}`)
     const { status, reason, headers, framing } = head
+    if (status === 101) return { status, reason, headers, tunnel: await this.#handOver(sent) }
     if (framing.type === 'none') return { status, reason, headers }
     const body: BodySource = {
       read: () => this.#readBody(),
@@ -107,7 +115,22 @@ class Exchange {
     return { status, reason, headers, body }
   }
 
+  /** Lets go of a connection that speaks another protocol from here on. */
+  async #handOver(sent: Promise<void>): Promise<Tunnel> {
+    // The first frame must not overtake what is left of the packet.
+    await sent
+    if (this.#failure !== undefined) throw this.#failure
+    const first: Uint8Array[] = []
+    for (let event = this.#decoder.next(); event?.type === 'body'; event = this.#decoder.next()) {
+      first.push(event.data)
+    }
+    this.#release()
+    return connectionTunnel(this.#connection, first, this.#idleTimeout)
+  }
+
   readonly #onAbort = (): void => {
+    // Every response is cancelled in the end, and an error costs more than most of them.
+    if (this.#over) return
     this.#fail(new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection'))
   }
 
@@ -221,13 +244,18 @@ class Exchange {
   /** @param isClean Whether the connection stands where a request may begin. */
   #finish(isClean = false): void {
     if (this.#over) return
-    this.#over = true
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-    for (const deadline of [this.#sendDeadline, this.#readDeadline]) deadline.stop()
+    this.#release()
     const { keep } = this.#request
     if (isClean && this.#sent && !this.#writeFailed && keep !== undefined) keep(this.#connection)
     else this.#connection.close()
     this.#cancelRequest(this.#failure)
+  }
+
+  /** Ends the watch over the connection. */
+  #release(): void {
+    this.#over = true
+    this.#signal?.removeEventListener('abort', this.#onAbort)
+    for (const deadline of [this.#sendDeadline, this.#readDeadline]) deadline.stop()
   }
 
   /** Sends no more of the request. */

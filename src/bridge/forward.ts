@@ -21,6 +21,7 @@ import {
   type NextUpstream,
 } from './next-upstream.ts'
 import { openConnection } from './open-connection.ts'
+import { watchTunnel } from './tunnel.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -143,12 +144,13 @@ class Forwarding {
   async #exchange(server: UpstreamServer, connection: Connection): Promise<GatewayResponse> {
     const { pool, options } = this.#route
     const { request, journal, signal } = this.#errand
-    const { method, packet, body } = request
+    const { method, packet, body, upgrade } = request
     journal.connected()
     this.#sent = true
     const sent = {
       method,
       packet,
+      upgrade,
       body: body && watched(body.start(), { onChunk: (size) => (journal.requestBytes += size) }),
       keep: pool && ((clean: Connection) => pool.put(server, clean)),
     }
@@ -163,6 +165,9 @@ class Forwarding {
     const end = (): void => {
       this.#route.upstream.release(server)
       request.body?.close(undefined)
+    }
+    if (response.tunnel !== undefined) {
+      return { ...response, tunnel: watchTunnel(response.tunnel, { onEnd: end }) }
     }
     if (response.body !== undefined) {
       return { ...response, body: watched(response.body, { onEnd: end }) }

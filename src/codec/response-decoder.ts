@@ -5,6 +5,7 @@
  * head ──interim (1xx)──▶ head        at most ten
  * head ──no body────────▶ end         HEAD, 204, 205, 304
  * head ─────────────────▶ body ─────▶ end
+ * head ──101, asked for─▶ body ─────▶ end     the bytes of the other protocol, to EOF
  * ```
  *
  * The end is Content-Length, else the last chunk, else EOF; an early EOF is an error and never an end.
@@ -33,6 +34,13 @@ export interface ResponseDecoderOptions {
   /** Request method: HEAD has no body in its answer. */
   method: string
   /**
+   * Protocol that the request asks to switch to. A 101 to it is a `head`, and all behind it, to the
+   * end of the connection, is `body`.
+   *
+   * @default none: a 101 is an error
+   */
+  upgrade?: string | undefined
+  /**
    * Largest response head, in bytes; a larger one is an error (nginx: `uwsgi_buffer_size`).
    *
    * @default 65536
@@ -49,6 +57,7 @@ const CR = 0x0d
 /** Decodes one response from bytes in any segmentation. */
 export class ResponseDecoder {
   readonly #method: string
+  readonly #upgrade: string | undefined
   readonly #maxHeadBytes: number
   #state: 'head' | 'body' | 'end' = 'head'
   #framing: ResponseFraming = { type: 'none' }
@@ -70,6 +79,7 @@ export class ResponseDecoder {
 
   constructor(options: ResponseDecoderOptions) {
     this.#method = options.method
+    this.#upgrade = options.upgrade
     this.#maxHeadBytes = options.maxHeadBytes ?? 65_536
   }
 
@@ -188,10 +198,12 @@ export class ResponseDecoder {
   }
 
   #startBody(head: ResponseHead): void {
-    if (head.status < 200) {
-      // 101 was not asked for: this connection speaks HTTP to its end.
+    if (head.status === 101) {
+      // Not asked for, it would leave the client with HTTP and the backend with something else.
+      if (this.#upgrade === undefined) throw protocolError('it switches protocols unasked')
+      if (head.upgrade !== this.#upgrade) throw protocolError('it switches to another protocol')
+    } else if (head.status < 200) {
       this.#interim++
-      if (head.status === 101) throw protocolError('it switches protocols unasked')
       if (this.#interim > MAX_INTERIM) throw protocolError(`over ${MAX_INTERIM} interim responses`)
       return
     }

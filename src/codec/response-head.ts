@@ -31,6 +31,8 @@ export interface ResponseHead {
   readonly framing: ResponseFraming
   /** Whether the backend offers its connection for another request (RFC 9112 §9.3). */
   readonly persistent: boolean
+  /** What a 101 switches to, in lower case; on a 101 only. */
+  readonly upgrade?: string | undefined
 }
 
 const STATUS_LINE = /^HTTP\/[0-9]+(?:\.[0-9]+)? +([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
@@ -58,7 +60,8 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   const framing = responseFraming(status, method, fields)
   const nominated = connectionOptions(fields)
   const persistent = first.startsWith('HTTP/1.1') && !nominated.has('close')
-  return { status, reason, headers: endToEnd(fields, status, nominated), framing, persistent }
+  const head = { status, reason, headers: endToEnd(fields, status, nominated), framing, persistent }
+  return status === 101 ? { ...head, upgrade: single(fields, 'upgrade')?.toLowerCase() } : head
 }
 
 /** The error for bytes that are not a response. */
@@ -113,6 +116,11 @@ function responseFraming(
   }
   if (length !== undefined && !(/^[0-9]+$/.test(length) && Number.isSafeInteger(Number(length)))) {
     throw protocolError('its Content-Length is not one number in decimal digits')
+  }
+  if (status === 101) {
+    // RFC 9110 §8.6, RFC 9112 §6.1: neither, and a client that believes one loses the first frames.
+    if (coding !== undefined || length !== undefined) throw protocolError('a 101 announces a body')
+    return { type: 'eof' }
   }
   if (isBodyless(status, method)) return { type: 'none' }
   if (coding !== undefined) return { type: 'chunked' }

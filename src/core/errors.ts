@@ -41,7 +41,10 @@ export const ERROR_STATUS = {
   ERR_APPLICATION: 500,
   /** The application called `startResponse` twice without `excInfo` (PEP 3333). */
   ERR_RESPONSE_STARTED: 500,
-  /** A Transfer-Encoding other than `chunked`, or a uwsgi packet that is neither a request nor a ping. */
+  /**
+   * A Transfer-Encoding other than `chunked`, a WebSocket where the target has no connection to give,
+   * or a uwsgi packet that is neither a request nor a ping.
+   */
   ERR_NOT_IMPLEMENTED: 501,
   /** The upstream refused the connection, or its name does not resolve. */
   ERR_UPSTREAM_CONNECT: 502,
@@ -61,7 +64,7 @@ export const ERROR_STATUS = {
   ERR_CONNECT_TIMEOUT: 504,
   /** The upstream stopped taking the request. */
   ERR_SEND_TIMEOUT: 504,
-  /** The upstream stopped answering. */
+  /** The upstream stopped answering, or nothing went through a tunnel. */
   ERR_READ_TIMEOUT: 504,
   /** An HTTP version that a gateway interface cannot express. */
   ERR_HTTP_VERSION: 505,

@@ -7,6 +7,7 @@ import { type BodySource, bytesSource, sourceStream } from './body-source.ts'
 import { GatewayError } from './errors.ts'
 import { nativeToText } from './octets.ts'
 import type { HeaderField } from './request-head.ts'
+import type { Tunnel } from './tunnel.ts'
 
 /** A response as the layers below a target hand it over. */
 export interface GatewayResponse {
@@ -17,6 +18,11 @@ export interface GatewayResponse {
   readonly headers: readonly HeaderField[]
   /** Absent where the response has none: HEAD, 204, 205, 304. */
   readonly body?: BodySource | undefined
+  /**
+   * Where the status is 101, and there only, as the answer to a head with `canTunnel`: the connection
+   * from here on.
+   */
+  readonly tunnel?: Tunnel | undefined
 }
 
 /** What a runtime's `Response` wants done its way. */

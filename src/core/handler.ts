@@ -20,6 +20,12 @@ interface FetchMethod {
 /** Answers below Fetch, as a bridge and a `gateway(app)` do: no `Request` and `Response` are made. */
 export interface HeadHandler {
   /**
+   * Whether it answers a head with `canTunnel` with a tunnel, where that is called for.
+   *
+   * @default false
+   */
+  readonly tunnels?: boolean | undefined
+  /**
    * @param body The client's bytes, unless there are none.
    * @param signal Aborted when the client goes away.
    */

@@ -107,6 +107,12 @@ export interface RequestHead {
   readonly mount?: string | undefined
   /** Whether a body follows, empty or not. */
   readonly hasBody: boolean
+  /**
+   * Whether the target can hand the connection over as a `Tunnel` behind a 101.
+   *
+   * @default false
+   */
+  readonly canTunnel?: boolean | undefined
 }
 
 /**

@@ -24,6 +24,7 @@ import {
   type TlsInfo,
   type UrlParts,
 } from './request-head.ts'
+import { isWebSocketRequest, WEBSOCKET } from './tunnel.ts'
 
 /** One variable: name and value, both native strings. */
 export type Variable = readonly [name: string, value: string]
@@ -57,6 +58,11 @@ export function cgiVars(head: RequestHead, options: ResolvedEnvironOptions): Cgi
   const framing = bodyFraming(head, fields, options)
   checkExpectation(fields.get('expect'))
   removeHopByHop(fields)
+  if (head.canTunnel === true && isWebSocketRequest(head)) {
+    // Said anew, as each hop does: applications look for both (HDR-3).
+    fields.set('connection', 'Upgrade')
+    fields.set('upgrade', WEBSOCKET)
+  }
   const origin = resolveOrigin(head, fields, options.isTrusted, options.trustForwardedHost)
   const resource = readResource(head, fields, options)
 

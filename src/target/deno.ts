@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import type { Address } from '../bridge/address.ts'
 import { type Bridge, createBridgeOn, type UpstreamConfig } from '../bridge/bridge.ts'
@@ -16,6 +17,8 @@ import { targetMeta } from '../core/raw-target.ts'
 import type { RequestMeta } from '../core/request-head.ts'
 import { denoMeta, denoPeer, type UwsgiEnv } from '../core/request-meta.ts'
 import type { DenoAddr } from '../core/runtime-types.ts'
+import { serve as serveNodeHttp } from './node/serve.ts'
+import { choosesUpgrades } from './node/upgraded.ts'
 import {
   CLOSE_TIMEOUT_MS,
   formatListen,
@@ -87,13 +90,17 @@ export function requestMeta(request: Request, env?: unknown): RequestMeta {
 }
 
 /**
- * Serves a handler over HTTP.
+ * Serves a handler over HTTP: a bridge with Deno's `node:http`, which gives the connection that a
+ * WebSocket needs, anything else with `Deno.serve`.
  *
  * @param handler A bridge, a Hono app, or any fetch handler.
  * @returns Once it listens.
  * @throws {TypeError} when `listen` is no address, and what `Deno.serve` throws when it is taken.
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
+  if (handler.tunnels === true && choosesUpgrades(createServer())) {
+    return await serveNodeHttp(handler, options)
+  }
   const address = parseListen(options.listen)
   if (address.type === 'unix') await removeStaleSocket(address.path)
   const fetch = fetchOf(handler)
@@ -222,6 +229,10 @@ function denoConnection(conn: DenoConn): Connection {
     },
     async write(bytes) {
       for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await conn.write(rest))
+    },
+    end() {
+      // Where that fails the connection is gone, and read() tells.
+      conn.closeWrite().catch(() => {})
     },
     close() {
       if (closed) return

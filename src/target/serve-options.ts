@@ -17,7 +17,7 @@ export interface ServeOptions {
   closeTimeout?: number | undefined
   /**
    * Longest wait for the head of a request, in milliseconds; then 408 (nginx:
-   * `client_header_timeout`). On Node; Deno has a limit of its own.
+   * `client_header_timeout`). On Node, and on Deno for a bridge; `Deno.serve` has a limit of its own.
    *
    * @default 60000
    */

@@ -25,9 +25,10 @@ export interface ResponseOutcome {
 export function decodeResponse(
   chunks: readonly Uint8Array[],
   method = 'GET',
-  maxHeadBytes?: number
+  maxHeadBytes?: number,
+  upgrade?: string
 ): ResponseOutcome {
-  const decoder = new ResponseDecoder({ method, maxHeadBytes })
+  const decoder = new ResponseDecoder({ method, maxHeadBytes, upgrade })
   const outcome: ResponseOutcome = {}
   try {
     for (const chunk of chunks) {

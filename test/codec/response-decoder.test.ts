@@ -5,11 +5,13 @@ import { codeOf, decodeResponse, type ResponseOutcome } from './decode.ts'
 import { byteByByte, cutAt, cutBytes, everyCut, joined, octets, text } from './wire.ts'
 
 /** Decodes whole, byte by byte and at every cut, and says that all agree. */
-function decodeEveryWay(wire: string, method = 'GET'): ResponseOutcome {
+function decodeEveryWay(wire: string, method = 'GET', upgrade?: string): ResponseOutcome {
+  const decode = (chunks: readonly Uint8Array[]): ResponseOutcome =>
+    decodeResponse(chunks, method, undefined, upgrade)
   const bytes = octets(wire)
-  const whole = decodeResponse([bytes], method)
+  const whole = decode([bytes])
   const ways = bytes.length < 1000 ? [...everyCut(bytes), byteByByte(bytes)] : [byteByByte(bytes)]
-  for (const chunks of ways) expect(decodeResponse(chunks, method)).toEqual(whole)
+  for (const chunks of ways) expect(decode(chunks)).toEqual(whole)
   return whole
 }
 
@@ -17,6 +19,42 @@ const OK = 'HTTP/1.1 200 OK\r\n'
 const HELLO = `${OK}Content-Length: 5\r\n\r\nhello`
 const REFUSED: ResponseOutcome = { error: 'ERR_UPSTREAM_PROTOCOL' }
 const TRUNCATED = 'ERR_UPSTREAM_TRUNCATED'
+
+describe('ResponseDecoder and a 101 that was asked for (UW-10)', () => {
+  const SWITCHING = 'HTTP/1.1 101 Switching\r\nConnection: upgrade\r\n'
+  const FRAMES = '\x81\x05hello\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\x88\0'
+
+  test.each([
+    ['frames behind it', SWITCHING, FRAMES],
+    ['nothing behind it', SWITCHING, undefined],
+    ['an interim response before it', `HTTP/1.1 100 X\r\n\r\n${SWITCHING}`, FRAMES],
+  ])('takes all to the end of the connection for the other protocol: %s', (_what, head, body) => {
+    const wire = `${head}UPGRADE: WebSocket\r\nX-A: a\r\n\r\n${body ?? ''}`
+    const outcome = decodeEveryWay(wire, 'GET', 'websocket')
+    expect(outcome).toEqual({
+      status: 101,
+      reason: 'Switching',
+      headers: [['X-A', 'a']],
+      framing: 'eof',
+      ...(body === undefined ? {} : { body }),
+      end: 'with the connection',
+    })
+  })
+
+  test.each([
+    ['to nothing', ''],
+    ['to something else', 'Upgrade: h2c\r\n'],
+    ['to two things', 'Upgrade: websocket\r\nUpgrade: h2c\r\n'],
+    ['with a length', 'Upgrade: websocket\r\nContent-Length: 0\r\n'],
+    ['in chunks', 'Upgrade: websocket\r\nTransfer-Encoding: chunked\r\n'],
+  ])('refuses one %s', (_what, fields) => {
+    expect(decodeEveryWay(`${SWITCHING}${fields}\r\n`, 'GET', 'websocket')).toEqual(REFUSED)
+  })
+
+  test('takes any other answer as it is', () => {
+    expect(decodeEveryWay(HELLO, 'GET', 'websocket')).toEqual(decodeEveryWay(HELLO))
+  })
+})
 
 describe('ResponseDecoder and interim responses (UW-10, SEC-77)', () => {
   const CONTINUE = 'HTTP/1.1 100 Continue\r\n\r\n'

@@ -161,6 +161,31 @@ test('cgiVars() leaves out Proxy and what speaks of the connection (HDR-2, HDR-3
   })
 })
 
+test('cgiVars() says Upgrade and Connection anew for a WebSocket that can be tunnelled (HDR-3)', () => {
+  const headers: HeaderField[] = [
+    ['Connection', 'keep-alive, Upgrade, X-Hop, Cookie'],
+    ['Upgrade', 'h2c, WebSocket'],
+    ['Sec-WebSocket-Key', 'dGhlIHNhbXBsZSBub25jZQ=='],
+    ['Sec-WebSocket-Version', '13'],
+    ['X-Hop', '1'],
+    ['Cookie', 'a=1'],
+  ]
+  function varsOf(canTunnel: boolean, fields = headers): Record<string, string> {
+    const head = { ...rawHead({ headers: fields }), canTunnel }
+    return Object.fromEntries(cgiVars(head, resolveEnvironOptions()).vars)
+  }
+  const plain = {
+    ...variables(),
+    HTTP_SEC_WEBSOCKET_KEY: 'dGhlIHNhbXBsZSBub25jZQ==',
+    HTTP_SEC_WEBSOCKET_VERSION: '13',
+    HTTP_COOKIE: 'a=1',
+  }
+  expect(varsOf(true)).toEqual({ ...plain, HTTP_CONNECTION: 'Upgrade', HTTP_UPGRADE: 'websocket' })
+  expect(varsOf(false)).toEqual(plain)
+  const other = headers.map(([name, value]): HeaderField => [name, value.replace(/WebS.*/, 'x')])
+  expect(varsOf(true, other)).toEqual(plain)
+})
+
 test('cgiVars() lets Connection remove nothing that the gateway adds (HDR-4, SEC-20)', () => {
   const nominated = 'https, remote-addr, server-name, request-scheme, script-name, http-host, host'
   const parts: HeadParts = { ...PROXY, url: 'https://h.example/' }

@@ -147,6 +147,8 @@ export interface RawConnection {
   until(pattern: RegExp): Promise<string>
   /** All that arrives before the server closes or resets the connection, as latin-1. */
   closed(): Promise<string>
+  /** Reads no more, so that the server cannot write for long. */
+  pause(): void
   /** Drops the connection; `reset` tells the server at once, where `close` waits for its next write. */
   destroy(how?: 'close' | 'reset'): void
 }
@@ -191,6 +193,7 @@ export async function openRaw(origin: string): Promise<RawConnection> {
       }),
     until: (pattern) => waitFor(String(pattern), () => pattern.test(received)),
     closed: () => waitFor('the end', () => over),
+    pause: () => void socket.pause(),
     destroy: (how) => void (how === 'reset' ? socket.resetAndDestroy() : socket.destroy()),
   }
 }

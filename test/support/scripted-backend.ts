@@ -27,6 +27,8 @@ export interface SeenConnection {
   until(pattern: RegExp): Promise<void>
   /** Writes more. */
   write(text: string): void
+  /** Resolves when the peer writes no more; our side stays open. */
+  ended(): Promise<void>
   /** Resolves when the connection is gone, whoever closed it. */
   closed(): Promise<void>
 }
@@ -99,6 +101,7 @@ async function serve(
     wake?.()
   })
   socket.on('error', () => {}) // The peer resets when it has given up, which is often the point.
+  socket.on('end', () => wake?.())
   const gone = new Promise<void>((resolve) => socket.on('close', () => resolve()))
 
   async function until(met: () => boolean): Promise<void> {
@@ -115,6 +118,7 @@ async function serve(
     received: () => received,
     until: (pattern) => until(() => pattern.test(received)),
     write: (text) => void socket.write(text, 'latin1'),
+    ended: () => until(() => socket.readableEnded),
     async closed() {
       // Half-open: the peer's end alone does not close, as uWSGI's socket would not while it works.
       socket.resume()

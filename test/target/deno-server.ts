@@ -1,8 +1,9 @@
 /**
  * Serves a bridge on Deno, configured with the variables of wrangler.toml.
  *
- * `LISTEN` says where, and `CLOSE_TIMEOUT` has SIGTERM close the server; `SSL_*` name the files for TLS toward the backend, as the flags of the command
- * line do.
+ * `LISTEN` says where, and `CLOSE_TIMEOUT` has SIGTERM close the server; with `DENO_SERVE`, `Deno.serve`
+ * is in front of the bridge's `fetch`. `SSL_*` name the files for TLS toward the backend, as the flags
+ * of the command line do.
  *
  * @module
  */
@@ -22,7 +23,8 @@ const bridge = createBridge(upstream, {
   sslCertificateKey: contents('SSL_CERTIFICATE_KEY'),
 })
 const closeTimeout = env['CLOSE_TIMEOUT'] === undefined ? undefined : Number(env['CLOSE_TIMEOUT'])
-const server = await serve(bridge, { listen: env['LISTEN'] ?? 'http://127.0.0.1:0', closeTimeout })
+const handler = env['DENO_SERVE'] === 'true' ? bridge.fetch : bridge
+const server = await serve(handler, { listen: env['LISTEN'] ?? 'http://127.0.0.1:0', closeTimeout })
 if (closeTimeout !== undefined) process.on('SIGTERM', () => void close())
 console.log(`Listening on ${server.url}`)
 

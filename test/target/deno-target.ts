@@ -11,7 +11,13 @@ import { listeningOn, type RunningTarget, type Target, type TargetVariables } fr
 const PROGRAM = join(import.meta.dirname, 'deno-server.ts')
 
 /** Deno, on a free port unless `LISTEN` says otherwise. */
-export const denoTarget: Target = { name: 'deno', start: startDeno }
+export const denoTarget: Target = { name: 'deno', start: (variables) => startDeno(variables) }
+
+/** The same with `Deno.serve` in front, as for any fetch handler. */
+export const denoServeTarget: Target = {
+  name: 'Deno.serve',
+  start: (variables) => startDeno({ ...variables, DENO_SERVE: 'true' }),
+}
 
 async function startDeno(variables: TargetVariables): Promise<RunningTarget> {
   const { log, stop, found } = await startServer({

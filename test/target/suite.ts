@@ -28,15 +28,15 @@ export interface Differences {
   readonly peerIsChosen: boolean
   /** Status for M-SEARCH, FOO and `get`. workerd and llhttp know a fixed list of methods each. */
   readonly methods: Readonly<Record<'M-SEARCH' | 'FOO' | 'get', number>>
-  /** Status for CONNECT, which only Node hands over. */
+  /** Status for CONNECT, which only node:http hands over. */
   readonly connect: number
-  /** Status for `OPTIONS *`, which the gateway answers; Deno makes it `/*`, a path like any other. */
+  /** Status for `OPTIONS *`, which the gateway answers; `Deno.serve` makes it `/*`, a path like any other. */
   readonly asterisk: number
   /** Status for UTF-8 octets in a target; llhttp takes ASCII only, the others percent-encode them. */
   readonly utf8Target: number
   /** Status for `"<>` and a backtick in a target, which RFC 9112 does not allow; workerd refuses them. */
   readonly delimitersInTarget: number
-  /** Whether the body of a GET arrives; Deno drops it, and its length must not be promised then. */
+  /** Whether the body of a GET arrives; `Deno.serve` drops it, and its length must not be promised then. */
   readonly bodyOfGet: boolean
   /** Status for two equal Content-Length lines, which RFC 9112 §6.3 lets a server take for one. */
   readonly repeatedLength: number
@@ -54,9 +54,9 @@ export interface Differences {
   readonly latin1Out: string
   /** Status for 300 header lines, and for 70 000 octets of them; hyper has limits of its own. */
   readonly tooManyHeaders: number
-  /** Whether the reason phrase of the application arrives; Deno sends the standard one. */
+  /** Whether the reason phrase of the application arrives; `Deno.serve` sends the standard one. */
   readonly reason: boolean
-  /** Lines that two X-A response headers make; Deno joins them. */
+  /** Lines that two X-A response headers make; `Deno.serve` joins them. */
   readonly repeatedHeader: readonly string[]
   /** How a client must leave to be noticed before the next write; workerd waits for a reset. */
   readonly leave: 'close' | 'reset'
@@ -70,6 +70,30 @@ export interface Differences {
    * not read to its end, which resets the connection; on Cloudflare, the edge stands in between.
    */
   readonly answersWhileSending: boolean
+}
+
+const NODE: Differences = {
+  peer: () => [],
+  peerIsChosen: false,
+  methods: { 'M-SEARCH': 200, FOO: 400, get: 400 },
+  connect: 405,
+  asterisk: 204,
+  utf8Target: 400,
+  delimitersInTarget: 200,
+  bodyOfGet: true,
+  repeatedLength: 400,
+  lengthAndCoding: 400,
+  bareLf: 400,
+  noHost: 400,
+  http10: 'HTTP/1.0',
+  latin1In: 'caf\xe9',
+  latin1Out: 'caf\xe9',
+  tooManyHeaders: 431,
+  reason: true,
+  repeatedHeader: ['1', '2'],
+  leave: 'close',
+  lostAnswers: 0,
+  answersWhileSending: true,
 }
 
 const DIFFERENCES: Readonly<Record<Target['name'], Differences>> = {
@@ -96,7 +120,7 @@ const DIFFERENCES: Readonly<Record<Target['name'], Differences>> = {
     lostAnswers: 10,
     answersWhileSending: false,
   },
-  deno: {
+  'Deno.serve': {
     peer: () => [],
     peerIsChosen: false,
     methods: { 'M-SEARCH': 200, FOO: 200, get: 200 },
@@ -119,29 +143,9 @@ const DIFFERENCES: Readonly<Record<Target['name'], Differences>> = {
     lostAnswers: 0,
     answersWhileSending: true,
   },
-  node: {
-    peer: () => [],
-    peerIsChosen: false,
-    methods: { 'M-SEARCH': 200, FOO: 400, get: 400 },
-    connect: 405,
-    asterisk: 204,
-    utf8Target: 400,
-    delimitersInTarget: 200,
-    bodyOfGet: true,
-    repeatedLength: 400,
-    lengthAndCoding: 400,
-    bareLf: 400,
-    noHost: 400,
-    http10: 'HTTP/1.0',
-    latin1In: 'caf\xe9',
-    latin1Out: 'caf\xe9',
-    tooManyHeaders: 431,
-    reason: true,
-    repeatedHeader: ['1', '2'],
-    leave: 'close',
-    lostAnswers: 0,
-    answersWhileSending: true,
-  },
+  // Deno's node:http is Node's, down to its parser.
+  deno: NODE,
+  node: NODE,
 }
 
 /** Describes all of the behaviour on one runtime. */

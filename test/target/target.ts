@@ -19,7 +19,7 @@ export interface RunningTarget {
 
 /** A runtime that the suite runs against. */
 export interface Target {
-  readonly name: 'workers' | 'deno' | 'node'
+  readonly name: 'workers' | 'deno' | 'Deno.serve' | 'node'
   /** Starts a deployment and waits until it listens. */
   start(variables: TargetVariables): Promise<RunningTarget>
 }

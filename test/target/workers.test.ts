@@ -1,8 +1,9 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
 import { logged } from '../support/deadline.ts'
-import { send } from '../support/http-client.ts'
+import { openRaw, send } from '../support/http-client.ts'
 import { type ScriptedBackend, startScriptedBackend } from '../support/scripted-backend.ts'
+import { handshake } from '../support/web-socket.ts'
 import { describeTarget } from './suite.ts'
 import type { RunningTarget, TargetVariables } from './target.ts'
 import { bundleWorker } from './workers-target.ts'
@@ -32,6 +33,17 @@ describe('the Worker', () => {
     stops.push(backend.stop)
     return backend
   }
+
+  test('answers a WebSocket 501: workerd has no connection to give behind a 101', async () => {
+    const backend = await uwsgi()
+    const worker = await start({ UPSTREAM: backend.address })
+    const socket = await openRaw(worker.origin)
+    await socket.write(handshake('/'))
+    await socket.until(/^HTTP\/1\.1 501 Not Implemented\r\n/)
+    socket.destroy()
+    await logged(worker, /Cannot forward WebSocket request: this server gives no connection/)
+    expect((await send(worker.origin, { target: '/' })).status).toBe(200)
+  })
 
   describe('GET /_gateway/health', () => {
     test('is 200 while uWSGI answers pings, 503 once it does not', async () => {

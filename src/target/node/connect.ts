@@ -104,6 +104,10 @@ class SocketConnection implements Connection {
     return this.#writer.promise
   }
 
+  end(): void {
+    this.#socket.end()
+  }
+
   close(): void {
     this.#socket.destroy()
   }

@@ -12,6 +12,7 @@ import { badRequest, GatewayError } from '../../core/errors.ts'
 import { canonicalHost } from '../../core/host.ts'
 import { parseTarget } from '../../core/path.ts'
 import type { HeaderField, RequestHead, RequestMeta, UrlParts } from '../../core/request-head.ts'
+import { isWebSocketRequest } from '../../core/tunnel.ts'
 import { contextMeta, isEncrypted, nodeMeta } from '../../core/request-meta.ts'
 
 /**
@@ -41,10 +42,22 @@ export function incomingHead(incoming: IncomingMessage, isUnix: boolean): Reques
     raw: true,
     httpVersion: incoming.httpVersion,
     remote: isUnix ? { addr: 'unix:' } : (meta.remote ?? undefined),
-    hasBody:
-      incoming.headers['transfer-encoding'] !== undefined ||
-      Number(incoming.headers['content-length'] ?? 0) > 0,
+    hasBody: hasBody(incoming),
   }
+}
+
+/**
+ * Whether a request asks for a WebSocket. With a body it is refused, as a request like any other:
+ * node:http then reads the body, where behind an upgrade it would stand among the frames.
+ */
+export function incomingWebSocket(incoming: IncomingMessage): boolean {
+  const { method = '', httpVersion } = incoming
+  const headers = nodeMeta(incoming).rawHeaders ?? []
+  return !hasBody(incoming) && isWebSocketRequest({ method, httpVersion, headers })
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
 /**

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 import type { BodySource } from '../../core/body-source.ts'
 import type { GatewayResponse } from '../../core/gateway-response.ts'
 
@@ -44,7 +45,8 @@ async function writeBody(outgoing: ServerResponse, body: BodySource): Promise<nu
   return total
 }
 
-function drained(outgoing: ServerResponse): Promise<void> {
+/** Resolves when a stream takes more, or has been closed. */
+export function drained(outgoing: Writable): Promise<void> {
   return new Promise((resolve) => {
     function settle(): void {
       outgoing.off('drain', settle)

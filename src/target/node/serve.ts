@@ -29,10 +29,11 @@ import {
   type ServeOptions,
   type Server,
 } from '../serve-options.ts'
-import { incomingHead, incomingSource } from './incoming.ts'
+import { incomingHead, incomingSource, incomingWebSocket } from './incoming.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { listenOn } from './listen.ts'
 import { writeResponse } from './outgoing.ts'
+import { choosesUpgrades, UpgradedSocket } from './upgraded.ts'
 
 /** A server and what it serves. */
 interface Service {
@@ -40,6 +41,8 @@ interface Service {
   readonly answer: Answer
   readonly isUnix: boolean
   readonly log: ServeOptions['log']
+  /** Sockets that node:http has let go of for a WebSocket. */
+  readonly upgraded: Set<Socket>
 }
 
 /**
@@ -71,10 +74,12 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     connectionsCheckingInterval: Math.min(headersTimeout, CHECKING_INTERVAL_MS),
     // Node answers a missing Host itself and goes on to what is pipelined behind; we end there.
     requireHostHeader: false,
+    shouldUpgradeCallback: (incoming) => handler.tunnels === true && incomingWebSocket(incoming),
   })
   // Node would drop the lines over a limit of its own and hand on the rest as if that were all.
   server.maxHeadersCount = 0
-  const service = { server, answer, isUnix: address.type === 'unix', log: options.log }
+  const isUnix = address.type === 'unix'
+  const service = { server, answer, isUnix, log: options.log, upgraded: new Set<Socket>() }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     void inTurn(incoming.socket, outgoing, () => respond(service, incoming, outgoing))
   }
@@ -83,24 +88,41 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   server.on('checkExpectation', onRequest)
   server.on('connect', (incoming) => {
     const outgoing = takeOver(incoming)
+    incoming.socket.resume()
     void inTurn(incoming.socket, outgoing, () => {
       outgoing.assignSocket(incoming.socket)
       return respond(service, incoming, outgoing)
     })
   })
+  if (choosesUpgrades(server)) {
+    server.on('upgrade', (incoming, _socket, head) => upgrade(service, incoming, head))
+  }
   const taken = await listenOn(server, address)
   return {
     url: formatListen(taken),
-    close: () => closeServer(server, options.closeTimeout ?? CLOSE_TIMEOUT_MS),
+    close: () => closeServer(service, options.closeTimeout ?? CLOSE_TIMEOUT_MS),
   }
 }
 
-/** A response to CONNECT, which asks for a tunnel: node:http has let go of the socket for it. */
+/** Takes a request for a WebSocket. */
+function upgrade(service: Service, incoming: IncomingMessage, head: Uint8Array): void {
+  const { socket } = incoming
+  const { upgraded } = service
+  upgraded.add(socket)
+  socket.on('close', () => upgraded.delete(socket))
+  const outgoing = takeOver(incoming)
+  const client = new UpgradedSocket(socket, head)
+  void inTurn(socket, outgoing, () => {
+    outgoing.assignSocket(socket)
+    return respond(service, incoming, outgoing, client)
+  })
+}
+
+/** A response to CONNECT or a WebSocket request: node:http has let go of the socket for a tunnel. */
 function takeOver(incoming: IncomingMessage): ServerResponse {
   const { socket } = incoming
   // Node has taken its own listeners off: without this one, a reset would end the process.
   socket.on('error', () => {})
-  socket.resume()
   const outgoing = new ServerResponse(incoming)
   outgoing.shouldKeepAlive = false
   // Not `end`: a client that stays would keep the socket, which no timeout watches any more.
@@ -130,19 +152,33 @@ async function inTurn(
 async function respond(
   service: Service,
   incoming: IncomingMessage,
-  outgoing: ServerResponse
+  outgoing: ServerResponse,
+  client?: UpgradedSocket
 ): Promise<void> {
   const { server, log } = service
   const began = performance.now()
   const gone = new AbortController()
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) gone.abort()
-    log?.(accessLine(incoming, outgoing, performance.now() - began))
+    const status = outgoing.headersSent ? outgoing.statusCode : undefined
+    log?.(accessLine(incoming, status, performance.now() - began))
   })
   lingerOnClose(incoming, outgoing)
-  const response = await toResponse(service, incoming, outgoing, gone.signal)
+  const canTunnel = client !== undefined
+  const response = await toResponse(service, incoming, outgoing, gone.signal, canTunnel)
+  const { tunnel } = response
   if (outgoing.destroyed) {
     await response.body?.cancel(gone.signal.reason)
+    tunnel?.close()
+    return
+  }
+  if (tunnel !== undefined && client !== undefined) {
+    const { socket } = incoming
+    socket.on('close', () => {
+      log?.(accessLine(incoming, response.status, performance.now() - began))
+    })
+    outgoing.detachSocket(socket)
+    await client.run(response, tunnel)
     return
   }
   // Nobody answers on this connection after the server has closed, and a client that stopped inside
@@ -156,7 +192,8 @@ async function toResponse(
   { answer, isUnix }: Service,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  signal: AbortSignal
+  signal: AbortSignal,
+  canTunnel: boolean
 ): Promise<GatewayResponse> {
   // A client of HTTP/1.0 knows no 100 (RFC 9110 §10.1.1).
   let awaitsContinue = incoming.headers.expect !== undefined && incoming.httpVersion === '1.1'
@@ -164,7 +201,7 @@ async function toResponse(
   try {
     // Before the head: the target of CONNECT is not one that a URL can be made of.
     checkMethod(incoming.method ?? '')
-    const head = incomingHead(incoming, isUnix)
+    const head = { ...incomingHead(incoming, isUnix), canTunnel }
     checkExpectation(incoming.headers.expect)
     awaitsContinue &&= head.hasBody
     const body = head.hasBody
@@ -201,7 +238,7 @@ function endsConnection({ headers, httpVersion }: IncomingMessage): boolean {
 
 function accessLine(
   incoming: IncomingMessage,
-  outgoing: ServerResponse,
+  status: number | undefined,
   durationMs: number
 ): string {
   return formatAccessLog({
@@ -209,17 +246,20 @@ function accessLine(
     method: incoming.method ?? '',
     target: incoming.url ?? '',
     protocol: `HTTP/${incoming.httpVersion}`,
-    status: outgoing.headersSent ? outgoing.statusCode : undefined,
+    status,
     durationMs,
   })
 }
 
-/** Lets requests under way end for `timeoutMs`, then breaks them off. */
-async function closeServer(server: HttpServer, timeoutMs: number): Promise<void> {
+/** Lets requests and tunnels under way end for `timeoutMs`, then breaks them off. */
+async function closeServer({ server, upgraded }: Service, timeoutMs: number): Promise<void> {
   const closed = Promise.withResolvers<void>()
   server.close(() => closed.resolve())
   server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
+  const timer = setTimeout(() => {
+    server.closeAllConnections()
+    for (const socket of upgraded) socket.destroy()
+  }, timeoutMs)
   await closed.promise
   clearTimeout(timer)
 }

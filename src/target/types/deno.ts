@@ -11,6 +11,8 @@ import type { DenoAddr } from '../../core/runtime-types.ts'
 export interface DenoConn {
   read(buffer: Uint8Array): Promise<number | null>
   write(bytes: Uint8Array): Promise<number>
+  /** Sends a FIN, behind a close_notify under TLS. */
+  closeWrite(): Promise<void>
   close(): void
 }
 
