@@ -44,16 +44,16 @@ export function makeDirectory(): Promise<string> {
 /**
  * Starts a server and waits until its probe succeeds.
  *
- * @returns The server and what the probe found.
+ * @returns The server, the process that leads it, and what the probe found.
  * @throws {Error} When the server exits or does not answer in time; the message holds its log.
  */
-export async function startServer<T>(options: ServerOptions<T>): Promise<Server & { found: T }> {
+export async function startServer<T>(options: ServerOptions<T>): Promise<Server & { pid: number; found: T }> {
   const server = runProcess(options)
   const deadline = Date.now() + READY_DEADLINE_MS
   while (server.isRunning() && Date.now() < deadline) {
     const found = await options.probe(server.log())
-    if (found !== undefined) {
-      return { log: server.log, stop: server.stop, found }
+    if (found !== undefined && server.pid !== undefined) {
+      return { pid: server.pid, log: server.log, stop: server.stop, found }
     }
     await sleep(POLL_MS)
   }
@@ -63,7 +63,9 @@ export async function startServer<T>(options: ServerOptions<T>): Promise<Server 
   throw new Error(`Cannot start ${options.command}: ${reason}\n${server.log()}`)
 }
 
-function runProcess(options: ServerOptions<unknown>): Server & { isRunning(): boolean } {
+function runProcess(
+  options: ServerOptions<unknown>
+): Server & { pid: number | undefined; isRunning(): boolean } {
   const { command, args, directory, stopSignal } = options
   const child = spawn(command, args, {
     cwd: directory,
@@ -101,7 +103,7 @@ function runProcess(options: ServerOptions<unknown>): Server & { isRunning(): bo
     return (stopped ??= stopOnce())
   }
 
-  return { log: () => output, stop, isRunning }
+  return { pid: child.pid, log: () => output, stop, isRunning }
 }
 
 /**

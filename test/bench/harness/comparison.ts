@@ -1,0 +1,181 @@
+/**
+ * A line of the result: one metric of ours beside that of each peer, and whether it reaches its target.
+ *
+ * Nothing in it is made up: who could not be measured has an error in place of a value.
+ *
+ * @module
+ */
+import type { Outcome, Result } from './contest.ts'
+import { pairwise, type Spread, spreadOf } from './statistics.ts'
+
+/** The name of ours in every contest. */
+export const OURS = 'edge-wsgi'
+
+/** A value, or why there is none. */
+export type Value =
+  { readonly spread: Spread; readonly samples: readonly number[] } | { readonly error: string }
+
+/** A peer, and ours as a multiple of it. */
+export interface PeerValue {
+  readonly name: string
+  readonly value: Value
+  readonly ratio: Spread | undefined
+}
+
+/** What a value is to reach. */
+export type Target =
+  /** Ours as a multiple of a peer, or of the `best` of them. */
+  | {
+      readonly type: 'ratio'
+      readonly of: string
+      readonly atMost?: number
+      readonly atLeast?: number
+    }
+  /** Ours less a peer's. */
+  | { readonly type: 'above'; readonly of: string; readonly atMost: number }
+  /** Ours by itself. */
+  | { readonly type: 'value'; readonly atMost: number }
+  /** A condition that the row has looked at itself. */
+  | { readonly type: 'condition'; readonly text: string; readonly met: boolean }
+
+/** A target and how it was met; `undefined` where what it needs could not be measured. */
+export interface Verdict {
+  readonly target: string
+  readonly measured: number | undefined
+  readonly reached: boolean | undefined
+}
+
+/** One line of the result. */
+export interface Comparison {
+  readonly row: number
+  /** What was measured, under which conditions. */
+  readonly name: string
+  readonly unit: string
+  readonly better: 'higher' | 'lower'
+  readonly oursName: string
+  readonly ours: Value
+  readonly peers: readonly PeerValue[]
+  readonly verdicts: readonly Verdict[]
+  /** Whether the plot shows it. */
+  readonly headline: boolean
+}
+
+/** How a metric of an outcome becomes a comparison. */
+export interface Metric {
+  /** Key in the samples. */
+  readonly key: string
+  readonly name: string
+  readonly unit: string
+  readonly better: 'higher' | 'lower'
+  readonly targets?: readonly Target[]
+  readonly headline?: boolean
+}
+
+/** The four of a server under load. */
+export const REQUESTS_PER_SECOND: Metric = {
+  key: 'requestsPerSecond',
+  name: 'requests/s',
+  unit: '/s',
+  better: 'higher',
+}
+export const CPU_A_REQUEST: Metric = {
+  key: 'cpuMicros',
+  name: 'gateway CPU a request',
+  unit: 'µs',
+  better: 'lower',
+}
+export const P50: Metric = {
+  key: 'p50Ms',
+  name: 'p50',
+  unit: 'ms',
+  better: 'lower',
+}
+export const P99: Metric = {
+  key: 'p99Ms',
+  name: 'p99',
+  unit: 'ms',
+  better: 'lower',
+}
+
+/** Compares the first contender of an outcome with the others, metric by metric. */
+export function compare(
+  row: number,
+  conditions: string,
+  outcome: Outcome,
+  metrics: readonly Metric[]
+): Comparison[] {
+  const [[oursName, oursResult] = [OURS, { error: 'not run' }], ...others] = outcome
+  return metrics.map(({ key, name, unit, better, targets = [], headline = false }) => {
+    const ours = valueOf(oursResult, key)
+    const peers = others.map(([peer, result]): PeerValue => {
+      const value = valueOf(result, key)
+      return { name: peer, value, ratio: combined(ours, value, (a, b) => a / b) }
+    })
+    const verdicts = targets.map((target) => judge(target, ours, peers, better, unit))
+    const title = conditions === '' ? name : `${conditions}: ${name}`
+    return { row, name: title, unit, better, oursName, ours, peers, verdicts, headline }
+  })
+}
+
+function valueOf(result: Result, key: string): Value {
+  if ('error' in result) return result
+  const samples = result.samples.flatMap((sample) => sample[key] ?? [])
+  return samples.length === 0 ? { error: 'not measured' } : { spread: spreadOf(samples), samples }
+}
+
+function combined(
+  ours: Value,
+  peer: Value,
+  how: (a: number, b: number) => number
+): Spread | undefined {
+  if ('error' in ours || 'error' in peer) return undefined
+  return pairwise(ours.samples, peer.samples, how)
+}
+
+function judge(
+  target: Target,
+  ours: Value,
+  peers: readonly PeerValue[],
+  better: 'higher' | 'lower',
+  unit: string
+): Verdict {
+  switch (target.type) {
+    case 'condition':
+      return { target: target.text, measured: undefined, reached: target.met }
+    case 'value': {
+      const measured = 'error' in ours ? undefined : ours.spread.median
+      return verdict(`≤ ${target.atMost} ${unit}`, measured, { atMost: target.atMost })
+    }
+    case 'above': {
+      const peer = peers.find(({ name }) => name === target.of)
+      const above = peer && combined(ours, peer.value, (a, b) => a - b)?.median
+      return verdict(`≤ ${target.atMost} ${unit} above ${target.of}`, above, target)
+    }
+    case 'ratio': {
+      const sign = target.atMost === undefined ? '≥' : '≤'
+      const text = `${sign} ${target.atMost ?? target.atLeast} × ${target.of}`
+      return verdict(text, ratioTo(target.of, peers, better), target)
+    }
+  }
+}
+
+/** The best of the peers is the one to which we look worst; with one missing, none is the best. */
+function ratioTo(
+  of: string,
+  peers: readonly PeerValue[],
+  better: 'higher' | 'lower'
+): number | undefined {
+  const candidates = of === 'best' ? peers : peers.filter(({ name }) => name === of)
+  const ratios = candidates.flatMap(({ ratio }) => ratio?.median ?? [])
+  if (ratios.length === 0 || ratios.length < candidates.length) return undefined
+  return better === 'higher' ? Math.min(...ratios) : Math.max(...ratios)
+}
+
+function verdict(
+  target: string,
+  measured: number | undefined,
+  { atMost = Infinity, atLeast = -Infinity }: { atMost?: number; atLeast?: number }
+): Verdict {
+  const reached = measured === undefined ? undefined : measured <= atMost && measured >= atLeast
+  return { target, measured, reached }
+}
