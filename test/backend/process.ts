@@ -47,7 +47,9 @@ export function makeDirectory(): Promise<string> {
  * @returns The server, the process that leads it, and what the probe found.
  * @throws {Error} When the server exits or does not answer in time; the message holds its log.
  */
-export async function startServer<T>(options: ServerOptions<T>): Promise<Server & { pid: number; found: T }> {
+export async function startServer<T>(
+  options: ServerOptions<T>
+): Promise<Server & { pid: number; found: T }> {
   const server = runProcess(options)
   const deadline = Date.now() + READY_DEADLINE_MS
   while (server.isRunning() && Date.now() < deadline) {

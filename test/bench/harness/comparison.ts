@@ -35,8 +35,6 @@ export type Target =
   | { readonly type: 'above'; readonly of: string; readonly atMost: number }
   /** Ours by itself. */
   | { readonly type: 'value'; readonly atMost: number }
-  /** A condition that the row has looked at itself. */
-  | { readonly type: 'condition'; readonly text: string; readonly met: boolean }
 
 /** A target and how it was met; `undefined` where what it needs could not be measured. */
 export interface Verdict {
@@ -140,8 +138,6 @@ function judge(
   unit: string
 ): Verdict {
   switch (target.type) {
-    case 'condition':
-      return { target: target.text, measured: undefined, reached: target.met }
     case 'value': {
       const measured = 'error' in ours ? undefined : ours.spread.median
       return verdict(`≤ ${target.atMost} ${unit}`, measured, { atMost: target.atMost })

@@ -19,7 +19,7 @@ function renderComparison(comparison: Comparison): string {
     `  ${name} [${unit}, ${ARROWS[better]} is better]`,
     line(oursName, ours, ''),
     ...peers.map((peer) => {
-      const ratio = peer.ratio === undefined ? '' : `ours is × ${formatSpread(peer.ratio)}`
+      const ratio = peer.ratio === undefined ? '' : `${oursName} is × ${formatSpread(peer.ratio)}`
       return line(peer.name, peer.value, ratio)
     }),
     ...verdicts.map((verdict) => `    target ${renderVerdict(verdict)}`),

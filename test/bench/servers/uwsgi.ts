@@ -31,8 +31,12 @@ export interface Backend {
  * Starts uWSGI.
  *
  * @param app File in `apps`, without its ending.
+ * @param args More command line options.
  */
-export async function startBackend(app: 'hello' | 'page' = 'hello'): Promise<Backend> {
+export async function startBackend(
+  app: 'hello' | 'page' = 'hello',
+  args: readonly string[] = []
+): Promise<Backend> {
   const directory = await makeDirectory()
   // Apache's workers are nobody, who must get to the socket.
   await chmod(directory, 0o711)
@@ -61,6 +65,7 @@ export async function startBackend(app: 'hello' | 'page' = 'hello'): Promise<Bac
       VENV,
       '--wsgi-file',
       join(APPS, `${app}.py`),
+      ...args,
     ],
     env: { STATE_DIR: directory },
     directory,
