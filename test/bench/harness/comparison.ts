@@ -127,7 +127,9 @@ function combined(
   how: (a: number, b: number) => number
 ): Spread | undefined {
   if ('error' in ours || 'error' in peer) return undefined
-  return pairwise(ours.samples, peer.samples, how)
+  const spread = pairwise(ours.samples, peer.samples, how)
+  // Nothing is a multiple of 0.
+  return Number.isFinite(spread.max) ? spread : undefined
 }
 
 function judge(

@@ -14,6 +14,7 @@ import { httpProxies } from './http-proxies.ts'
 import { core } from './loops.ts'
 import { responder } from './responder.ts'
 import { startUp } from './start-up.ts'
+import { transfers } from './transfers.ts'
 import { workers } from './workers.ts'
 
 export const ROWS: readonly Row[] = [
@@ -24,6 +25,7 @@ export const ROWS: readonly Row[] = [
   workers,
   deno,
   core,
+  transfers,
   fastcgi,
   responder,
   startUp,
