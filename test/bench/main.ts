@@ -27,8 +27,9 @@ try {
 }
 
 async function main(settings: Settings): Promise<void> {
-  const rows = ROWS.filter(({ id }) => settings.rows.length === 0 || settings.rows.includes(id))
-  if (rows.length === 0) throw new TypeError(`Cannot find a row of ${settings.rows.join(', ')}`)
+  if (process.platform !== 'linux')
+    throw new TypeError('Cannot measure here: wanted Linux, for /proc')
+  const rows = chooseRows(settings.rows)
   const isWhole = rows.length === ROWS.length && !settings.smoke
   const folder = isWhole ? KEPT : PARTIAL
   build()
@@ -54,6 +55,12 @@ async function main(settings: Settings): Promise<void> {
     writeFileSync(join(folder, 'results.svg'), renderSvg(results))
   }
   console.log(`\n${renderSummary(done)}\nWritten to ${folder}`)
+}
+
+function chooseRows(ids: readonly number[]): readonly Row[] {
+  const unknown = ids.filter((id) => ROWS.every((row) => row.id !== id))
+  if (unknown.length > 0) throw new TypeError(`Cannot find row ${unknown.join(', ')}`)
+  return ids.length === 0 ? ROWS : ROWS.filter(({ id }) => ids.includes(id))
 }
 
 async function runRow({ id, title, run }: Row, settings: Settings): Promise<RowResult> {

@@ -39,6 +39,10 @@ export type Target =
 /** A target and how it was met; `undefined` where what it needs could not be measured. */
 export interface Verdict {
   readonly target: string
+  /** The peer that it names, or `best`. */
+  readonly of: string | undefined
+  /** The multiple of that peer that ours may be at most, or must be at least. */
+  readonly factor: number | undefined
   readonly measured: number | undefined
   readonly reached: boolean | undefined
 }
@@ -142,17 +146,21 @@ function judge(
   switch (target.type) {
     case 'value': {
       const measured = 'error' in ours ? undefined : ours.spread.median
-      return verdict(`≤ ${target.atMost} ${unit}`, measured, { atMost: target.atMost })
+      const text = `≤ ${target.atMost} ${unit}`
+      return { target: text, of: undefined, factor: undefined, ...reach(measured, target) }
     }
     case 'above': {
-      const peer = peers.find(({ name }) => name === target.of)
+      const { of, atMost } = target
+      const peer = peers.find(({ name }) => name === of)
       const above = peer && combined(ours, peer.value, (a, b) => a - b)?.median
-      return verdict(`≤ ${target.atMost} ${unit} above ${target.of}`, above, target)
+      const text = `≤ ${atMost} ${unit} above ${of}`
+      return { target: text, of, factor: undefined, ...reach(above, target) }
     }
     case 'ratio': {
-      const sign = target.atMost === undefined ? '≥' : '≤'
-      const text = `${sign} ${target.atMost ?? target.atLeast} × ${target.of}`
-      return verdict(text, ratioTo(target.of, peers, better), target)
+      const { of, atMost, atLeast } = target
+      const factor = atMost ?? atLeast
+      const text = `${atMost === undefined ? '≥' : '≤'} ${factor} × ${of}`
+      return { target: text, of, factor, ...reach(ratioTo(of, peers, better), target) }
     }
   }
 }
@@ -169,11 +177,10 @@ function ratioTo(
   return better === 'higher' ? Math.min(...ratios) : Math.max(...ratios)
 }
 
-function verdict(
-  target: string,
+function reach(
   measured: number | undefined,
   { atMost = Infinity, atLeast = -Infinity }: { atMost?: number; atLeast?: number }
-): Verdict {
+): Pick<Verdict, 'measured' | 'reached'> {
   const reached = measured === undefined ? undefined : measured <= atMost && measured >= atLeast
-  return { target, measured, reached }
+  return { measured, reached }
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Comparison } from '../harness/comparison.ts'
+import type { Comparison, PeerValue } from '../harness/comparison.ts'
 import type { Spread } from '../harness/statistics.ts'
 import { formatNumber } from './format.ts'
 import type { Results } from './json.ts'
@@ -13,8 +13,9 @@ import type { Results } from './json.ts'
 interface Dot {
   readonly label: string
   readonly factor: Spread
-  /** Where the target is, on the same scale. */
+  /** Where the target is on the same scale, if it is a multiple. */
   readonly target: number | undefined
+  readonly reached: boolean | undefined
 }
 
 interface Group {
@@ -23,13 +24,17 @@ interface Group {
 }
 
 const WIDTH = 860
-const LEFT = 230
+const LEFT = 320
 const RIGHT = 90
 const LINE_HEIGHT = 20
 const GROUP_GAP = 30
-const TOP = 66
+const TOP = 72
 const BOTTOM = 34
-const TICKS = [0.1, 0.125, 0.25, 0.5, 1, 2, 4, 8, 16]
+/** Powers of two, and how they are written. */
+const TICKS = [-5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5].map((power) => ({
+  factor: 2 ** power,
+  label: power < 0 ? `1/${2 ** -power}` : `${2 ** power} ×`,
+}))
 
 /** Both schemes, since the page around the picture chooses. */
 const STYLE = `
@@ -37,11 +42,11 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-size: 16px; font-weight: 600 } .group { font-weight: 600 } .note { fill: #59636e }
 .grid { stroke: #d1d9e0 } .one { stroke: #59636e } .range { stroke-width: 3; stroke-linecap: round; opacity: .45 }
 .good { stroke: #1a7f37; fill: #1a7f37 } .bad { stroke: #bc4c00; fill: #bc4c00 }
-.target { stroke: #0969da; stroke-width: 2 }
+.plain { stroke: #59636e; fill: #59636e } .target { stroke: #0969da; stroke-width: 2 }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc } .note { fill: #9198a1 } .grid { stroke: #3d444d } .one { stroke: #9198a1 }
 .good { stroke: #3fb950; fill: #3fb950 } .bad { stroke: #f0883e; fill: #f0883e }
-.target { stroke: #4493f8 }
+.plain { stroke: #9198a1; fill: #9198a1 } .target { stroke: #4493f8 }
 }`
 
 /** Draws the headline comparisons. */
@@ -60,7 +65,7 @@ export function renderSvg(results: Results): string {
 <style>${STYLE}
 </style>
 <text class="title" x="16" y="26">edge-wsgi beside its peers</text>
-<text class="note" x="16" y="46">How many times better, on one machine in one run: right of 1 × is better. Bar: all rounds. Blue: target.</text>
+<text class="note" x="16" y="46">How many times better, in one run on one machine; bars span all rounds. Blue mark: target. Green reaches it, orange misses it.</text>
 ${renderGrid(scale, height)}
 ${renderGroups(groups, scale)}
 <text class="note" x="16" y="${height - 12}">${escape(`${date.slice(0, 10)}, ${machine.cpus} × ${machine.cpu}, ${versions}`)}</text>
@@ -69,12 +74,21 @@ ${renderGroups(groups, scale)}
 }
 
 function toGroup(comparison: Comparison): Group {
-  const { row, name, peers, better } = comparison
-  const dots = peers.flatMap(({ name: peer, ratio }): Dot[] => {
-    if (ratio === undefined) return []
-    return [{ label: peer, factor: turned(ratio, better), target: targetOf(comparison, peer) }]
-  })
+  const { row, name, peers } = comparison
+  const dots = peers.flatMap((peer) => toDot(comparison, peer))
   return { title: `${row}. ${name}`, dots }
+}
+
+function toDot({ better, verdicts }: Comparison, { name, ratio }: PeerValue): Dot[] {
+  if (ratio === undefined) return []
+  const factor = turned(ratio, better)
+  const verdict = verdicts.find(({ of }) => of === name || of === 'best')
+  if (verdict?.factor === undefined) {
+    return [{ label: name, factor, target: undefined, reached: verdict?.reached }]
+  }
+  const target = better === 'higher' ? verdict.factor : 1 / verdict.factor
+  // Of each peer, where the verdict is that of the best.
+  return [{ label: name, factor, target, reached: factor.median >= target }]
 }
 
 /** Where less is better, the ratio of ours to theirs is turned over. */
@@ -83,17 +97,8 @@ function turned({ median, min, max }: Spread, better: 'higher' | 'lower'): Sprea
   return { median: 1 / median, min: 1 / max, max: 1 / min }
 }
 
-function targetOf({ verdicts, better }: Comparison, peer: string): number | undefined {
-  for (const { target } of verdicts) {
-    const [, factor, of] = /^[≤≥] ([\d.]+) × (.*)$/.exec(target) ?? []
-    if (factor === undefined || (of !== peer && of !== 'best')) continue
-    return better === 'higher' ? Number(factor) : 1 / Number(factor)
-  }
-  return undefined
-}
-
 interface Scale {
-  readonly ticks: readonly number[]
+  readonly ticks: typeof TICKS
   x(factor: number): number
 }
 
@@ -106,7 +111,7 @@ function scaleFor(groups: readonly Group[]): Scale {
   const high = Math.log2(Math.max(2, ...values)) + 0.1
   const width = WIDTH - LEFT - RIGHT
   return {
-    ticks: TICKS.filter((tick) => Math.log2(tick) >= low && Math.log2(tick) <= high),
+    ticks: TICKS.filter(({ factor }) => Math.log2(factor) >= low && Math.log2(factor) <= high),
     x: (factor) =>
       Math.round((LEFT + ((Math.log2(factor) - low) / (high - low)) * width) * 10) / 10,
   }
@@ -114,11 +119,11 @@ function scaleFor(groups: readonly Group[]): Scale {
 
 function renderGrid({ ticks, x }: Scale, height: number): string {
   return ticks
-    .map((tick) => {
-      const at = x(tick)
-      const style = tick === 1 ? 'one' : 'grid'
+    .map(({ factor, label }) => {
+      const at = x(factor)
+      const style = factor === 1 ? 'one' : 'grid'
       return `<line class="${style}" x1="${at}" x2="${at}" y1="${TOP}" y2="${height - BOTTOM}"/>
-<text class="note" text-anchor="middle" x="${at}" y="${TOP - 4}">${tick} ×</text>`
+<text class="note" text-anchor="middle" x="${at}" y="${TOP - 4}">${label}</text>`
     })
     .join('\n')
 }
@@ -137,8 +142,8 @@ function renderGroups(groups: readonly Group[], scale: Scale): string {
   return parts.join('\n')
 }
 
-function renderDot({ label, factor, target }: Dot, y: number, { x }: Scale): string {
-  const style = factor.median >= (target ?? 1) ? 'good' : 'bad'
+function renderDot({ label, factor, target, reached }: Dot, y: number, { x }: Scale): string {
+  const style = reached === undefined ? 'plain' : reached ? 'good' : 'bad'
   const mark =
     target === undefined
       ? ''

@@ -64,7 +64,8 @@ function judgeKnee(ours: readonly Value[], nginx: readonly Value[]): Comparison[
   if (ours.length < 2) return []
   const [we, they] = [ours, nginx].map(isKnee)
   const reached = we === undefined || they === undefined ? undefined : !we || they
-  return [{ target: 'no knee that nginx does not have', measured: undefined, reached }]
+  const target = 'no knee that nginx does not have'
+  return [{ target, of: 'nginx', factor: undefined, measured: undefined, reached }]
 }
 
 function isKnee(values: readonly Value[]): boolean | undefined {

@@ -17,7 +17,7 @@ const LOOPS = join(import.meta.dirname, '..', 'programs', 'loops.ts')
 const NODE_FLAGS = ['--expose-gc', '--min-semi-space-size=256', '--max-semi-space-size=256']
 const AT_MOST_THRICE = [{ type: 'ratio', of: 'by hand', atMost: 3 }] as const
 
-export const NANOS: Metric = { key: 'nanos', name: 'time', unit: 'ns', better: 'lower' }
+export const NANOS: Metric = { key: 'nanos', name: 'CPU time', unit: 'ns', better: 'lower' }
 export const BYTES: Metric = { key: 'bytes', name: 'allocated', unit: 'B', better: 'lower' }
 
 export const core: Row = {

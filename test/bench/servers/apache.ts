@@ -1,6 +1,7 @@
 /**
- * Apache with mod_proxy_uwsgi as a peer: the event MPM, with a thread for each connection of the
- * largest load from the start, so that no round pays for starting processes.
+ * Apache with mod_proxy_uwsgi as a peer: the event MPM, where either process has a thread for each
+ * connection of the largest load from the start. No round then pays for starting processes, and none
+ * sees connections closed because the threads of one process are all busy.
  *
  * @module
  */
@@ -54,9 +55,10 @@ PidFile ${join(directory, 'httpd.pid')}
 # Standard error may be a socket, which cannot be opened by its name.
 ErrorLog "|/bin/cat"
 LogLevel notice
-StartServers 4
-ServerLimit 8
-ThreadsPerChild 64
+StartServers 2
+ServerLimit 2
+ThreadLimit 256
+ThreadsPerChild 256
 MaxRequestWorkers 512
 MinSpareThreads 64
 MaxSpareThreads 512
