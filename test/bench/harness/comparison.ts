@@ -71,6 +71,8 @@ export interface Metric {
   readonly better: 'higher' | 'lower'
   readonly targets?: readonly Target[]
   readonly headline?: boolean
+  /** Set where a multiple says nothing, as of what is almost 0. */
+  readonly absolute?: boolean
 }
 
 /** The four of a server under load. */
@@ -107,11 +109,13 @@ export function compare(
   metrics: readonly Metric[]
 ): Comparison[] {
   const [[oursName, oursResult] = [OURS, { error: 'not run' }], ...others] = outcome
-  return metrics.map(({ key, name, unit, better, targets = [], headline = false }) => {
+  return metrics.map((metric) => {
+    const { key, name, unit, better, targets = [], headline = false, absolute = false } = metric
     const ours = valueOf(oursResult, key)
     const peers = others.map(([peer, result]): PeerValue => {
       const value = valueOf(result, key)
-      return { name: peer, value, ratio: combined(ours, value, (a, b) => a / b) }
+      const ratio = absolute ? undefined : combined(ours, value, (a, b) => a / b)
+      return { name: peer, value, ratio }
     })
     const verdicts = targets.map((target) => judge(target, ours, peers, better, unit))
     const title = conditions === '' ? name : `${conditions}: ${name}`

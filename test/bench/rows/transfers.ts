@@ -106,6 +106,7 @@ function compareTransfer(
       unit: 'MiB',
       better: 'lower',
       targets: [{ type: 'value', atMost: MOST_GROWTH_MIB }],
+      absolute: true,
     },
   ])
 }
