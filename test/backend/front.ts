@@ -15,6 +15,8 @@ export interface FrontServer extends Server {
   /** `http://127.0.0.1:PORT` */
   readonly origin: string
   readonly port: number
+  /** The process that leads it. */
+  readonly pid: number
 }
 
 /** How a front is started. */
@@ -39,12 +41,12 @@ export async function startFront(
     const port = await freePort()
     const { ready, ...command } = await prepare(port, directory)
     try {
-      const { log, stop } = await startServer({
+      const { pid, log, stop } = await startServer({
         ...command,
         directory,
         probe: async (text) => (ready.test(text) && (await accepts(port)) ? true : undefined),
       })
-      return { origin: `http://127.0.0.1:${port}`, port, log, stop }
+      return { origin: `http://127.0.0.1:${port}`, port, pid, log, stop }
     } catch (error) {
       // Another process may have taken the free one.
       if (attempt === ATTEMPTS || !/address already in use/i.test(String(error))) throw error

@@ -51,7 +51,7 @@ export function makeDirectory(): Promise<string> {
 /**
  * Starts a server and waits until its probe succeeds.
  *
- * @returns The server and what the probe found.
+ * @returns The server, the process that leads it, and what the probe found.
  * @throws {Error} When the server exits or does not answer in time; the message holds its log.
  */
 export async function startServer<T>(options: ServerOptions<T>): Promise<StartedServer<T>> {

@@ -39,7 +39,7 @@ export default {
 
 /** Bundles `src/worker.ts` as `wrangler deploy` does; every deployment runs that bundle. */
 export async function bundleWorker(): Promise<Target> {
-  const [script, settings] = await Promise.all([bundle(), readSettings()])
+  const [script, settings] = await Promise.all([bundleScript(), readSettings()])
   return {
     name: 'workers',
     async start(variables) {
@@ -87,7 +87,8 @@ export async function bundleWorker(): Promise<Target> {
   }
 }
 
-async function bundle(): Promise<string> {
+/** The script that a deployment runs: minified, as wrangler.toml says. */
+export async function bundleScript(): Promise<string> {
   const directory = await makeDirectory()
   try {
     const wrangler = requireProgram(join(PROJECT_ROOT, 'node_modules', '.bin', 'wrangler'))
@@ -102,7 +103,7 @@ async function bundle(): Promise<string> {
 }
 
 /** Date and flags as deployed. */
-async function readSettings(): Promise<{
+export async function readSettings(): Promise<{
   compatibilityDate: string
   compatibilityFlags: string[]
 }> {
