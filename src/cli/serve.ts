@@ -5,13 +5,14 @@
  */
 import { Command } from 'commander'
 import { createBridge, serve } from '../target/node/index.ts'
-import { OPTION_TABLE } from '../target/option-table.ts'
+import { OPTION_TABLE, SERVE_TABLE } from '../target/option-table.ts'
 import {
   addOptionFlags,
   addSslFlags,
   type Flags,
   milliseconds,
   optionsOf,
+  serveLimitsOf,
   sslOptionsOf,
 } from './flags.ts'
 import { termination } from './termination.ts'
@@ -20,7 +21,6 @@ interface ServeFlags extends Flags {
   readonly upstream: string
   readonly listen: string
   readonly log?: true
-  readonly clientHeaderTimeout: string
   readonly closeTimeout: string
 }
 
@@ -34,8 +34,8 @@ export function serveCommand(): Command {
     )
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
     .option('--log', 'write one line a request to standard output')
-    .option('--client-header-timeout <MS>', 'longest wait for the head of a request', '60000')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
+  addOptionFlags(command, SERVE_TABLE)
   return addOptionFlags(addSslFlags(command), OPTION_TABLE).action(runServe)
 }
 
@@ -43,7 +43,7 @@ async function runServe(flags: ServeFlags): Promise<void> {
   const bridge = createBridge(flags.upstream, { ...optionsOf(flags), ...sslOptionsOf(flags) })
   const server = await serve(bridge, {
     listen: flags.listen,
-    clientHeaderTimeout: milliseconds('--client-header-timeout', flags.clientHeaderTimeout),
+    ...serveLimitsOf(flags),
     closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
     log: flags.log === true ? (line) => process.stdout.write(`${line}\n`) : undefined,
   })
