@@ -9,12 +9,14 @@ import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import { badRequest } from '../core/errors.ts'
 import type { HeaderField } from '../core/request-head.ts'
 import type { ResponderOptions } from '../responder/responder-options.ts'
+import type { ServeLimits } from '../target/serve-options.ts'
 import type { SslOptions } from '../target/ssl-options.ts'
 import {
   flagOf,
   type OptionRow,
   readOptions,
   readResponderOptions,
+  readServeLimits,
 } from '../target/option-table.ts'
 
 /** The values of the flags of a command, by camel-case name. */
@@ -53,6 +55,11 @@ export function optionsOf(flags: Flags): BridgeOptions {
 /** The options of a responder that flags stand for. */
 export function responderOptionsOf(flags: Flags): ResponderOptions {
   return readResponderOptions(textOf(flags), flagOf)
+}
+
+/** The limits on the clients of a server that flags stand for. */
+export function serveLimitsOf(flags: Flags): Partial<ServeLimits> {
+  return readServeLimits(textOf(flags), flagOf)
 }
 
 function textOf(flags: Flags): (row: OptionRow) => string | undefined {

@@ -6,13 +6,14 @@
 import { Command } from 'commander'
 import type { UpstreamServerOptions } from '../bridge/upstream-server.ts'
 import { createBridge, serve } from '../target/node/index.ts'
-import { OPTION_TABLE } from '../target/option-table.ts'
+import { OPTION_TABLE, SERVE_TABLE } from '../target/option-table.ts'
 import {
   addOptionFlags,
   addSslFlags,
   type Flags,
   milliseconds,
   optionsOf,
+  serveLimitsOf,
   sslOptionsOf,
 } from './flags.ts'
 import { readUpstream } from '../target/upstream-text.ts'
@@ -22,7 +23,6 @@ import { termination } from './termination.ts'
 interface ServeFlags extends Flags, ObservationFlags {
   readonly upstream: readonly UpstreamServerOptions[]
   readonly listen: string
-  readonly clientHeaderTimeout: string
   readonly closeTimeout: string
 }
 
@@ -36,16 +36,16 @@ export function serveCommand(): Command {
       collectServer
     )
     .option('--listen <URL>', 'http://host:port or unix:/path', 'http://127.0.0.1:8080')
-    .option('--client-header-timeout <MS>', 'longest wait for the head of a request', '60000')
     .option('--close-timeout <MS>', 'longest wait for requests under way on SIGTERM', '10000')
   addObservationFlags(command)
+  addOptionFlags(command, SERVE_TABLE)
   return addOptionFlags(addSslFlags(command), OPTION_TABLE).action(runServe)
 }
 
 async function runServe(flags: ServeFlags): Promise<void> {
   const serveOptions = {
     listen: flags.listen,
-    clientHeaderTimeout: milliseconds('--client-header-timeout', flags.clientHeaderTimeout),
+    ...serveLimitsOf(flags),
     closeTimeout: milliseconds('--close-timeout', flags.closeTimeout),
   }
   const bridgeOptions = { ...optionsOf(flags), ...sslOptionsOf(flags) }

@@ -62,6 +62,8 @@ export class ResponseDecoder {
   #state: 'head' | 'body' | 'end' = 'head'
   #framing: ResponseFraming = { type: 'none' }
   #events: ResponseEvent[] = []
+  /** How many of them have been handed out. */
+  #handedOut = 0
   #failure: GatewayError | undefined
   #received = false
   #interim = 0
@@ -140,7 +142,14 @@ export class ResponseDecoder {
 
   /** The next event, `undefined` when more bytes are needed or the response is over. */
   next(): ResponseEvent | undefined {
-    return this.#events.shift()
+    // Not shift(), which moves all the others: a large push may hold a chunk every six bytes.
+    const event = this.#events[this.#handedOut]
+    if (event !== undefined) this.#handedOut++
+    else if (this.#handedOut > 0) {
+      this.#events = []
+      this.#handedOut = 0
+    }
+    return event
   }
 
   #truncated(): GatewayError {

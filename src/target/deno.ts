@@ -23,6 +23,7 @@ import {
   CLOSE_TIMEOUT_MS,
   formatListen,
   parseListen,
+  resolveServeLimits,
   type ServeOptions,
   type Server,
 } from './serve-options.ts'
@@ -91,17 +92,21 @@ export function requestMeta(request: Request, env?: unknown): RequestMeta {
 
 /**
  * Serves a handler over HTTP: a bridge with Deno's `node:http`, which gives the connection that a
- * WebSocket needs, anything else with `Deno.serve`.
+ * WebSocket needs, anything else with `Deno.serve`, which has timeouts and limits of its own: those
+ * among the options are checked then, and do nothing.
  *
  * @param handler A bridge, a Hono app, or any fetch handler.
  * @returns Once it listens.
- * @throws {TypeError} when `listen` is no address, and what `Deno.serve` throws when it is taken.
+ * @throws {TypeError | RangeError} when an option is wrong, and what `Deno.serve` throws when the
+ *   address is taken.
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   if (handler.tunnels === true && choosesUpgrades(createServer())) {
     return await serveNodeHttp(handler, options)
   }
   const address = parseListen(options.listen)
+  // The same options, wrong ones included, mean the same on each runtime.
+  resolveServeLimits(options)
   if (address.type === 'unix') await removeStaleSocket(address.path)
   const fetch = fetchOf(handler)
   const listening = Promise.withResolvers<DenoAddr>()

@@ -1,20 +1,21 @@
 /**
- * The options that have a text form, of a bridge and of a responder: one table for the variables of a
- * deployment and the flags of the command line.
+ * The options that have a text form, of a bridge, a responder and a server: one table for the
+ * variables of a deployment and the flags of the command line.
  *
  * @module
  */
 import { type BridgeOptions, resolveBridgeOptions } from '../bridge/bridge-options.ts'
 import { type ResponderOptions, resolveResponderOptions } from '../responder/responder-options.ts'
+import { resolveServeLimits, type ServeLimits } from './serve-options.ts'
 
 /** How the text of an option is read; a switch is a flag without a value. */
 export type OptionKind = 'text' | 'number' | 'switch' | 'boolean' | 'list' | 'pairs'
 
 /** One option. */
 export interface OptionRow {
-  readonly option: keyof BridgeOptions | keyof ResponderOptions
-  /** Whether it shapes the environ, the exchange with a backend, or that with a front. */
-  readonly scope: 'environ' | 'bridge' | 'responder'
+  readonly option: keyof BridgeOptions | keyof ResponderOptions | keyof ServeLimits
+  /** Whether it shapes the environ, the exchange with a backend, a front, or clients. */
+  readonly scope: 'environ' | 'bridge' | 'responder' | 'serve'
   readonly kind: OptionKind
   /** Stands for the value in help texts. */
   readonly value: string
@@ -129,6 +130,25 @@ const RESPONDER_ROWS: readonly Cells[] = [
   ['maxBodyBytes', 'number', 'BYTES', 'largest request body (104857600)'],
 ]
 
+/** Options of `serve`, the limits on clients. */
+const SERVE_ROWS: readonly Cells[] = [
+  ['clientHeaderTimeout', 'number', 'MS', 'longest wait for the head of a request (60000)'],
+  [
+    'clientKeepaliveTimeout',
+    'number',
+    'MS',
+    'longest wait for another request on a connection (75000)',
+  ],
+  [
+    'clientSendTimeout',
+    'number',
+    'MS',
+    'longest wait between two writes that a client takes (60000)',
+  ],
+  ['maxConnections', 'number', 'COUNT', 'most connections at a time (Infinity)'],
+  ['maxRequestsPerConnection', 'number', 'COUNT', 'most requests on one connection (1000)'],
+]
+
 /**
  * Every option of a bridge but its hooks, which are code, and `allowNul` and `headerEncoding`, which a
  * bridge settles itself.
@@ -142,6 +162,9 @@ export const OPTION_TABLE: readonly OptionRow[] = [
 export const RESPONDER_TABLE: readonly OptionRow[] = RESPONDER_ROWS.map((cells) =>
   toRow('responder', cells)
 )
+
+/** Every limit on the clients of a server. */
+export const SERVE_TABLE: readonly OptionRow[] = SERVE_ROWS.map((cells) => toRow('serve', cells))
 
 /**
  * Reads options of a bridge from their text forms.
@@ -163,6 +186,14 @@ export function readResponderOptions(
   nameOf: (row: OptionRow) => string
 ): ResponderOptions {
   return readRows(RESPONDER_TABLE, texts, nameOf, resolveResponderOptions)
+}
+
+/** {@link readOptions} for the limits on the clients of a server. */
+export function readServeLimits(
+  texts: (row: OptionRow) => string | undefined,
+  nameOf: (row: OptionRow) => string
+): Partial<ServeLimits> {
+  return readRows(SERVE_TABLE, texts, nameOf, resolveServeLimits)
 }
 
 function readRows(

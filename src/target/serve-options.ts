@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { limit, timeout } from '../core/environ-options.ts'
 import type { ResponderOptions } from '../responder/responder-options.ts'
 
-/** Options of `serve`. */
+/** Options of `serve`. Durations are milliseconds above 0; `Infinity` means no limit. */
 export interface ServeOptions {
   /** `http://host:port` (port 0 takes a free one), or `unix:/path`. */
   listen: string
@@ -22,6 +23,34 @@ export interface ServeOptions {
    * @default 60000
    */
   clientHeaderTimeout?: number | undefined
+  /**
+   * Longest wait for another request on a connection, in milliseconds; then it is closed (nginx:
+   * `keepalive_timeout`). On Node; Deno cannot be told one.
+   *
+   * @default 75000
+   */
+  clientKeepaliveTimeout?: number | undefined
+  /**
+   * Longest wait between two writes of a response that the client takes, in milliseconds; then the
+   * connection is reset (nginx: `send_timeout`). On Node; Deno cannot be told one.
+   *
+   * @default 60000
+   */
+  clientSendTimeout?: number | undefined
+  /**
+   * Most connections at a time, above 0; one more is closed without an answer (nginx:
+   * `worker_connections`). On Node; Deno cannot be told one.
+   *
+   * @default Infinity
+   */
+  maxConnections?: number | undefined
+  /**
+   * Most requests on one connection, above 0; the last is answered with `Connection: close` (nginx:
+   * `keepalive_requests`). On Node; Deno cannot be told one.
+   *
+   * @default 1000
+   */
+  maxRequestsPerConnection?: number | undefined
   /** Receives one line a request, control characters escaped. */
   log?: ((line: string) => void) | undefined
 }
@@ -56,10 +85,51 @@ export type ListenAddress =
   | { readonly type: 'tcp'; readonly hostname: string; readonly port: number }
   | { readonly type: 'unix'; readonly path: string }
 
-/** Default of {@link ServeOptions.clientHeaderTimeout}. */
-export const CLIENT_HEADER_TIMEOUT_MS = 60_000
 /** Default of {@link ServeOptions.closeTimeout}. */
 export const CLOSE_TIMEOUT_MS = 10_000
+
+/** nginx's default of `keepalive_timeout`. */
+const CLIENT_KEEPALIVE_TIMEOUT_MS = 75_000
+/** nginx's default of `keepalive_requests`. */
+const MAX_REQUESTS_PER_CONNECTION = 1000
+
+/** How long clients may take, and how much there may be of what: {@link ServeOptions}, checked. */
+export interface ServeLimits {
+  readonly clientHeaderTimeout: number
+  readonly clientKeepaliveTimeout: number
+  readonly clientSendTimeout: number
+  readonly maxConnections: number
+  readonly maxRequestsPerConnection: number
+}
+
+/**
+ * Checks the limits among options and fills in defaults.
+ *
+ * @throws {RangeError} naming the option, its value and what was wanted.
+ */
+export function resolveServeLimits(options: Partial<ServeOptions> = {}): ServeLimits {
+  return {
+    clientHeaderTimeout: timeout('clientHeaderTimeout', options.clientHeaderTimeout),
+    clientKeepaliveTimeout: timeout(
+      'clientKeepaliveTimeout',
+      options.clientKeepaliveTimeout ?? CLIENT_KEEPALIVE_TIMEOUT_MS
+    ),
+    clientSendTimeout: timeout('clientSendTimeout', options.clientSendTimeout),
+    maxConnections: atLeastOne('maxConnections', options.maxConnections ?? Infinity),
+    maxRequestsPerConnection: atLeastOne(
+      'maxRequestsPerConnection',
+      options.maxRequestsPerConnection ?? MAX_REQUESTS_PER_CONNECTION
+    ),
+  }
+}
+
+/** A limit that leaves something: a server that takes nothing is a mistake. */
+function atLeastOne(name: string, value: number): number {
+  if (value > 0 && limit(name, value) > 0) return value
+  throw new RangeError(
+    `Cannot use ${name} ${value}: wanted a whole number above 0, or Infinity for no limit`
+  )
+}
 
 const TCP = /^([a-z]+):\/\/(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})\/?$/
 

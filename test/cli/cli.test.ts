@@ -59,6 +59,26 @@ describe('edge-wsgi', () => {
       '--close-timeout is wrong: it is "0", wanted milliseconds',
     ],
     [
+      ['serve', '--upstream', 'unix:/x', '--client-header-timeout', '0'],
+      '--client-header-timeout is wrong: Cannot use clientHeaderTimeout 0: wanted milliseconds',
+    ],
+    [
+      ['serve', '--upstream', 'unix:/x', '--client-keepalive-timeout', '75s'],
+      '--client-keepalive-timeout is wrong: Cannot read "75s"',
+    ],
+    [
+      ['serve', '--upstream', 'unix:/x', '--client-send-timeout', '0'],
+      '--client-send-timeout is wrong: Cannot use clientSendTimeout 0: wanted milliseconds',
+    ],
+    [
+      ['serve', '--upstream', 'unix:/x', '--max-connections', '0'],
+      '--max-connections is wrong: Cannot use maxConnections 0: wanted a whole number above 0',
+    ],
+    [
+      ['serve', '--upstream', 'unix:/x', '--max-requests-per-connection', '-1'],
+      '--max-requests-per-connection is wrong: Cannot read "-1"',
+    ],
+    [
       ['serve', '--upstream', 'unix:/x', '--trusted-proxies', 'me'],
       '--trusted-proxies is wrong: Cannot trust peer "me"',
     ],

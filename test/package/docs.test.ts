@@ -6,14 +6,22 @@ import { resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
 import { ERROR_STATUS } from '../../src/core/errors.ts'
 import { readDeployment } from '../../src/target/env.ts'
 import { resolveResponderOptions } from '../../src/responder/responder-options.ts'
-import { OPTION_TABLE, RESPONDER_TABLE, variableOf } from '../../src/target/option-table.ts'
+import {
+  OPTION_TABLE,
+  RESPONDER_TABLE,
+  SERVE_TABLE,
+  variableOf,
+} from '../../src/target/option-table.ts'
+import { resolveServeLimits } from '../../src/target/serve-options.ts'
 
 const ROOT = resolve(import.meta.dirname, '../..')
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
 const wranglerToml = readFileSync(join(ROOT, 'wrangler.toml'), 'utf8')
 
-/** README's tables of options: those of a bridge, and those of a responder. */
-const [bridgeDocs = '', responderDocs = ''] = readme.split('### Responder')
+/** README's tables of options: those of a bridge, those of a responder, and those of a server. */
+const [bridgeDocs = '', responderDocs = '', serverDocs = ''] = readme.split(
+  /### (?:Responder|Server)\n/
+)
 
 /** Cells of the rows of every table whose first cell matches. */
 function rows(first: RegExp, text = readme): string[][] {
@@ -56,9 +64,15 @@ describe('README', () => {
     for (const { option } of RESPONDER_TABLE) expect(listed, option).toContain(option)
   })
 
+  test('lists every limit of a server', () => {
+    const listed = new Set(rows(/^`[a-z]/, serverDocs).flatMap(([cell]) => names(cell)))
+    for (const { option } of SERVE_TABLE) expect(listed, option).toContain(option)
+  })
+
   test.each([
     ['a bridge', bridgeDocs, resolvedBridge(), 8],
     ['a responder', responderDocs, { ...resolveResponderOptions() }, 6],
+    ['a server', serverDocs, { ...resolveServeLimits() }, 4],
   ])('says the defaults of %s that are in force', (_what, text, actual, least) => {
     const numbers = rows(/^`[a-z]/, text).filter(([, value = '']) => /^\d+$/.test(value))
     expect(numbers.length).toBeGreaterThanOrEqual(least)

@@ -19,11 +19,10 @@ const RULES: readonly (readonly [group: string, digits: number, ids: readonly nu
   ['RSP', 1, [...range(1, 7), ...range(10, 21), ...range(30, 44), ...range(50, 52)]],
   // 9 is gunicorn's own dialect, 13 a rule for whoever deploys.
   ['UW', 1, [...range(1, 8), ...range(10, 12), 14]],
-  // 22 and 23 concern a CGI runner, 50 HTTP/2.
   [
     'SEC',
     2,
-    [...range(1, 21), ...range(30, 38), ...range(40, 49), 51, 52, 70, 76, ...range(78, 81)],
+    [...range(1, 23), ...range(30, 38), ...range(40, 52), ...range(60, 66), ...range(70, 82)],
   ],
 ]
 

@@ -1,6 +1,6 @@
 /**
  * Framing: where a request ends is never two parties' opinion, and nothing is read behind one whose
- * end is in doubt. HTTP/2 (SEC-50) is not spoken here.
+ * end is in doubt. HTTP/2 is not spoken here.
  *
  * @see wsgi.md 5.3
  */

@@ -15,26 +15,46 @@ const LINGERING_TIMEOUT_MS = 5000
 /** nginx's `lingering_time`: how long it may go on at all. */
 const LINGERING_TIME_MS = 30_000
 
-/** Keeps the connection until the body has been read, or its sender takes too long. */
-export function lingerOnClose(incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const { headers } = incoming
+/**
+ * Keeps the connection until the body has been read, or its sender takes too long.
+ *
+ * @param isLast Whether the client may have sent more requests behind, which it cannot know to be in
+ *   vain: the last answer reaches it before the connection goes.
+ */
+export function lingerOnClose(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  isLast: boolean
+): void {
+  const { headers, socket } = incoming
+  if (isLast) socket.destroySoon = () => endThenDestroy(socket)
   if (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined) return
-  closeGently(incoming)
+  closeGently(incoming, isLast)
   outgoing.on('finish', () => watchBody(incoming))
 }
 
 /** node:http destroys the socket behind the last answer; ends our side only while the body comes. */
-function closeGently(incoming: IncomingMessage): void {
+function closeGently(incoming: IncomingMessage, isLast: boolean): void {
   const { socket } = incoming
   socket.destroySoon = function destroyAfterBody() {
     if (incoming.complete || incoming.destroyed) {
-      Socket.prototype.destroySoon.call(socket)
+      if (isLast) endThenDestroy(socket)
+      else Socket.prototype.destroySoon.call(socket)
       return
     }
     socket.end()
     // What follows the body on this connection is nobody's request.
     incoming.on('end', () => socket.destroy())
   }
+}
+
+/** Ends our side, and the connection once the client has ended its own or takes too long. */
+function endThenDestroy(socket: Socket): void {
+  socket.end()
+  const timer = setTimeout(() => socket.destroy(), LINGERING_TIMEOUT_MS)
+  timer.unref()
+  socket.on('end', () => socket.destroy())
+  socket.on('close', () => clearTimeout(timer))
 }
 
 /** Destroys a connection whose body pauses or goes on for too long. */

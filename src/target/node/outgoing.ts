@@ -5,8 +5,23 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { Writable } from 'node:stream'
+import { Deadline } from '../../bridge/deadline.ts'
 import type { BodySource } from '../../core/body-source.ts'
 import type { GatewayResponse } from '../../core/gateway-response.ts'
+
+/**
+ * Largest write, in bytes. Node says when a write has been taken and nothing before: a client must
+ * not have to take all of a large chunk in time.
+ */
+const MAX_WRITE_BYTES = 65_536
+
+/** How a response is given up when its client takes nothing. */
+export interface SendLimit {
+  /** Longest wait between two writes that the client takes, in milliseconds. */
+  readonly timeoutMs: number
+  /** Breaks the connection off in a way that no client takes for the end of a response. */
+  reset(): void
+}
 
 /**
  * Writes a response. A body that fails destroys the connection, so that the client sees it broken
@@ -16,33 +31,84 @@ import type { GatewayResponse } from '../../core/gateway-response.ts'
  */
 export async function writeResponse(
   outgoing: ServerResponse,
-  response: GatewayResponse
+  response: GatewayResponse,
+  limit: SendLimit
 ): Promise<number> {
   const { status, reason, headers, body } = response
+  const sending = new Sending(outgoing, limit)
   outgoing.writeHead(status, reason, headers.flat())
   if (body === undefined) {
-    outgoing.end()
+    sending.end()
     return 0
   }
   outgoing.on('close', () => void body.cancel(undefined))
   try {
-    return await writeBody(outgoing, body)
+    return await writeBody(outgoing, body, sending)
   } catch {
     // Whoever made the body has reported why.
-    outgoing.destroy()
+    if (endsWithConnection(outgoing, response)) limit.reset()
+    else outgoing.destroy()
     return 0
   }
 }
 
-async function writeBody(outgoing: ServerResponse, body: BodySource): Promise<number> {
+/** Whether the client, of HTTP/1.0, takes an orderly end of the connection for that of the body. */
+function endsWithConnection(outgoing: ServerResponse, { headers }: GatewayResponse): boolean {
+  const hasLength = headers.some(([name]) => name.toLowerCase() === 'content-length')
+  return !outgoing.chunkedEncoding && !hasLength
+}
+
+async function writeBody(
+  outgoing: ServerResponse,
+  body: BodySource,
+  sending: Sending
+): Promise<number> {
   let total = 0
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
     total += chunk.length
-    if (!outgoing.write(chunk) && !outgoing.destroyed) await drained(outgoing)
-    if (outgoing.destroyed) return total
+    for (let at = 0; at === 0 || at < chunk.length; at += MAX_WRITE_BYTES) {
+      const part = chunk.length > MAX_WRITE_BYTES ? chunk.subarray(at, at + MAX_WRITE_BYTES) : chunk
+      if (!sending.write(part) && !outgoing.destroyed) await drained(outgoing)
+      if (outgoing.destroyed) return total
+    }
   }
-  outgoing.end()
+  sending.end()
   return total
+}
+
+/** The writes of a response, with a deadline for the client to take the next of them. */
+class Sending {
+  readonly #outgoing: ServerResponse
+  readonly #deadline: Deadline
+  #waiting = 0
+
+  constructor(outgoing: ServerResponse, { timeoutMs, reset }: SendLimit) {
+    this.#outgoing = outgoing
+    this.#deadline = new Deadline(timeoutMs, reset)
+    outgoing.on('close', () => this.#deadline.stop())
+  }
+
+  /** Whether more may follow at once. */
+  write(bytes: Uint8Array): boolean {
+    this.#begin()
+    return this.#outgoing.write(bytes, this.#taken)
+  }
+
+  end(): void {
+    this.#begin()
+    this.#outgoing.end()
+  }
+
+  #begin(): void {
+    if (this.#waiting === 0) this.#deadline.start()
+    this.#waiting++
+  }
+
+  readonly #taken = (): void => {
+    this.#waiting--
+    if (this.#waiting > 0) this.#deadline.start()
+    else this.#deadline.pause()
+  }
 }
 
 /** Resolves when a stream takes more, or has been closed. */

@@ -11,6 +11,7 @@ import {
   ServerResponse,
 } from 'node:http'
 import { Socket } from 'node:net'
+import { MAX_DELAY_MS } from '../../bridge/deadline.ts'
 import { formatAccessLog } from '../../core/access-log.ts'
 import { GatewayError } from '../../core/errors.ts'
 import { errorResponse, type GatewayResponse } from '../../core/gateway-response.ts'
@@ -22,10 +23,11 @@ import {
   type RequestMeta,
 } from '../../core/request-head.ts'
 import {
-  CLIENT_HEADER_TIMEOUT_MS,
   CLOSE_TIMEOUT_MS,
   formatListen,
   parseListen,
+  resolveServeLimits,
+  type ServeLimits,
   type ServeOptions,
   type Server,
 } from '../serve-options.ts'
@@ -40,6 +42,7 @@ interface Service {
   readonly server: HttpServer
   readonly answer: Answer
   readonly isUnix: boolean
+  readonly limits: ServeLimits
   readonly log: ServeOptions['log']
   /** Sockets that node:http has let go of for a WebSocket. */
   readonly upgraded: Set<Socket>
@@ -52,6 +55,8 @@ interface Service {
 const MAX_HEADER_SIZE = 81_920
 /** How often node:http looks for clients that are late with a head, unless they may be late sooner. */
 const CHECKING_INTERVAL_MS = 30_000
+/** How long a connection is silent before the system asks whether its peer is still there. */
+const TCP_KEEPALIVE_MS = 60_000
 
 /**
  * Serves a handler over HTTP.
@@ -59,28 +64,22 @@ const CHECKING_INTERVAL_MS = 30_000
  * @param handler A bridge, a gateway, a Hono app, or any fetch handler; the latter two get
  *   `{ incoming, outgoing, requestMeta }` as `env`.
  * @returns Once it listens.
- * @throws {TypeError} when `listen` is no address, and what node:net throws when it is taken.
+ * @throws {TypeError | RangeError} when an option is wrong, and what node:net throws when the address
+ *   is taken.
  */
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   const address = parseListen(options.listen)
+  const limits = resolveServeLimits(options)
   const answer = answerOf(handler)
-  const headersTimeout = options.clientHeaderTimeout ?? CLIENT_HEADER_TIMEOUT_MS
-  const server = createServer({
-    maxHeaderSize: MAX_HEADER_SIZE,
-    // Each stage has its own timeout; one for the whole request would cut long uploads. Left out,
-    // the other would be the lesser of a minute and this 0: none at all.
-    requestTimeout: 0,
-    headersTimeout,
-    connectionsCheckingInterval: Math.min(headersTimeout, CHECKING_INTERVAL_MS),
-    // Node answers a missing Host itself and goes on to what is pipelined behind; we end there.
-    requireHostHeader: false,
-    shouldUpgradeCallback: (incoming) => handler.tunnels === true && incomingWebSocket(incoming),
-  })
-  // Node would drop the lines over a limit of its own and hand on the rest as if that were all.
-  server.maxHeadersCount = 0
+  const server = createLimitedServer(
+    limits,
+    (incoming) => handler.tunnels === true && incomingWebSocket(incoming)
+  )
   const isUnix = address.type === 'unix'
-  const service = { server, answer, isUnix, log: options.log, upgraded: new Set<Socket>() }
+  const upgraded = new Set<Socket>()
+  const service = { server, answer, isUnix, limits, log: options.log, upgraded }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    if (isOverLimit(limits, incoming, outgoing)) return
     void inTurn(incoming.socket, outgoing, () => respond(service, incoming, outgoing))
   }
   server.on('request', onRequest)
@@ -116,6 +115,60 @@ function upgrade(service: Service, incoming: IncomingMessage, head: Uint8Array):
     outgoing.assignSocket(socket)
     return respond(service, incoming, outgoing, client)
   })
+}
+
+/** A server that drops, by itself, clients that are too many or too slow. */
+function createLimitedServer(
+  limits: ServeLimits,
+  shouldUpgradeCallback: (incoming: IncomingMessage) => boolean
+): HttpServer {
+  const { clientHeaderTimeout, clientKeepaliveTimeout, maxConnections } = limits
+  const server = createServer({
+    maxHeaderSize: MAX_HEADER_SIZE,
+    // Each stage has its own timeout; one for the whole request would cut long uploads. Left out,
+    // the other would be the lesser of a minute and this 0: none at all.
+    requestTimeout: 0,
+    // To node:http, 0 is no limit.
+    headersTimeout: Number.isFinite(clientHeaderTimeout) ? clientHeaderTimeout : 0,
+    connectionsCheckingInterval: Math.min(clientHeaderTimeout, CHECKING_INTERVAL_MS),
+    keepAliveTimeout: Number.isFinite(clientKeepaliveTimeout)
+      ? Math.min(clientKeepaliveTimeout, MAX_DELAY_MS)
+      : 0,
+    // Node would wait a second longer than it was told.
+    keepAliveTimeoutBuffer: 0,
+    // A peer that has vanished sends nothing, ever: only the system can find out.
+    keepAlive: true,
+    keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+    // Node answers a missing Host itself and goes on to what is pipelined behind; we end there.
+    requireHostHeader: false,
+    shouldUpgradeCallback,
+  })
+  // Node would drop the lines over a limit of its own and hand on the rest as if that were all.
+  server.maxHeadersCount = 0
+  if (Number.isFinite(maxConnections)) server.maxConnections = maxConnections
+  return server
+}
+
+/** How many requests have come on a connection. */
+const counts = new WeakMap<Socket, number>()
+
+/**
+ * Counts a request, and ends the connection behind the last that it may carry. Node's own limit
+ * answers 503 to what is pipelined behind, which the client takes for the answer; unanswered, it is
+ * sent again elsewhere (RFC 9112 §9.3.1).
+ */
+function isOverLimit(
+  { maxRequestsPerConnection }: ServeLimits,
+  { socket }: IncomingMessage,
+  outgoing: ServerResponse
+): boolean {
+  const count = (counts.get(socket) ?? 0) + 1
+  counts.set(socket, count)
+  if (count >= maxRequestsPerConnection) outgoing.shouldKeepAlive = false
+  if (count <= maxRequestsPerConnection) return false
+  // Nobody parses what comes behind: a million small requests would keep the process for minutes.
+  if (count === maxRequestsPerConnection + 1) socket.removeAllListeners('data').on('data', () => {})
+  return true
 }
 
 /** A response to CONNECT or a WebSocket request: node:http has let go of the socket for a tunnel. */
@@ -155,7 +208,8 @@ async function respond(
   outgoing: ServerResponse,
   client?: UpgradedSocket
 ): Promise<void> {
-  const { server, log } = service
+  const { server, isUnix, limits, log } = service
+  const { socket } = incoming
   const began = performance.now()
   const gone = new AbortController()
   outgoing.on('close', () => {
@@ -163,7 +217,7 @@ async function respond(
     const status = outgoing.headersSent ? outgoing.statusCode : undefined
     log?.(accessLine(incoming, status, performance.now() - began))
   })
-  lingerOnClose(incoming, outgoing)
+  lingerOnClose(incoming, outgoing, (counts.get(socket) ?? 0) >= limits.maxRequestsPerConnection)
   const canTunnel = client !== undefined
   const response = await toResponse(service, incoming, outgoing, gone.signal, canTunnel)
   const { tunnel } = response
@@ -173,7 +227,6 @@ async function respond(
     return
   }
   if (tunnel !== undefined && client !== undefined) {
-    const { socket } = incoming
     socket.on('close', () => {
       log?.(accessLine(incoming, response.status, performance.now() - began))
     })
@@ -184,7 +237,10 @@ async function respond(
   // Nobody answers on this connection after the server has closed, and a client that stopped inside
   // its body is not waited for again (RFC 9110 §15.5.9).
   if (!server.listening || response.status === 408) outgoing.shouldKeepAlive = false
-  await writeResponse(outgoing, response)
+  await writeResponse(outgoing, response, {
+    timeoutMs: limits.clientSendTimeout,
+    reset: () => (isUnix ? socket.destroy() : socket.resetAndDestroy()),
+  })
 }
 
 /** Never rejects: what a client did wrong becomes a page. */
