@@ -82,7 +82,7 @@ export type UpstreamConfig =
   string | UpstreamServerOptions | readonly (string | UpstreamServerOptions)[]
 
 /** Nobody's fault: the gateway answers `OPTIONS *` itself, and a client may leave. */
-const NOT_REPORTED = new Set<ExchangeEvent['error']>(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
+const NO_FAULTS = new Set<ExchangeEvent['error']>(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
 
 /**
  * Creates a bridge on a runtime; each target exports it as `createBridge`.
@@ -203,9 +203,11 @@ class UwsgiBridge {
     } catch (error) {
       this.#reportFailure(error, journal)
       const page = errorResponse(error)
-      const own = page.status < 400 ? undefined : await this.#intercept(page.status, journal, error)
+      const isFault = !NO_FAULTS.has(codeOf(error))
+      const own = isFault ? await this.#intercept(page.status, journal, error) : undefined
       if (own !== undefined) return this.#watch(own, journal, error)
-      // A page in memory is as good as sent.
+      // A page in memory is as good as sent, where somebody is left to get it.
+      if (isFault && method !== 'HEAD') journal.responseBytes = lengthOf(page)
       this.#end(page.status, journal, error)
       return page
     }
@@ -284,14 +286,20 @@ class UwsgiBridge {
       this.#end(status, journal, error)
       return response
     }
-    const watch = {
-      onChunk: (size: number): void => void (journal.responseBytes += size),
-      onEnd: (broken: unknown): void => {
+    let leaving: GatewayError | undefined
+    const seen = watched(body, {
+      onChunk: (size) => void (journal.responseBytes += size),
+      onEnd: (broken) => {
         if (broken !== undefined) this.#reportFailure(broken, journal)
-        this.#end(status, journal, error ?? broken)
+        this.#end(status, journal, error ?? broken ?? leaving)
       },
+    })
+    const cancel = (reason: unknown): Promise<void> => {
+      // Runtimes tell of a client that leaves in this way, by the signal, or both.
+      leaving = new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection')
+      return seen.cancel(reason)
     }
-    return { ...response, body: watched(body, watch) }
+    return { ...response, body: { read: () => seen.read(), cancel } }
   }
 
   /** One request has ended, well or not. */
@@ -299,7 +307,10 @@ class UwsgiBridge {
     this.#underWay--
     if (this.#underWay === 0 && this.#closed) this.#idle.resolve()
     try {
-      this.#options.onExchange?.(journal.event(status, codeOf(error)))
+      const code = codeOf(error)
+      this.#options.onExchange?.(
+        journal.event(status, code === 'ERR_ASTERISK_FORM' ? undefined : code)
+      )
     } catch (failure) {
       // A hook that fails must not take the answer with it.
       console.error(failure)
@@ -307,7 +318,7 @@ class UwsgiBridge {
   }
 
   #reportFailure(error: unknown, { method, target, tried }: Journal): void {
-    if (!NOT_REPORTED.has(codeOf(error))) this.#report(error, method, target, tried.at(-1) ?? '')
+    if (!NO_FAULTS.has(codeOf(error))) this.#report(error, method, target, tried.at(-1) ?? '')
   }
 
   #report(error: unknown, method: string, path: string, upstream: string): void {
@@ -339,6 +350,10 @@ class UwsgiBridge {
 
 function targetOf({ rawTarget, url }: RequestHead): string {
   return rawTarget ?? url.pathname + url.search
+}
+
+function lengthOf({ headers }: GatewayResponse): number {
+  return Number(headers.find(([name]) => name === 'Content-Length')?.[1] ?? 0)
 }
 
 function codeOf(error: unknown): ExchangeEvent['error'] {

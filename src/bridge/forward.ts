@@ -87,7 +87,6 @@ class Forwarding {
       }
       // Before the next place is taken: two that wait for each other's would wait for good.
       this.#route.upstream.release(server)
-      this.#errand.journal.retries++
     }
   }
 
@@ -98,6 +97,7 @@ class Forwarding {
     if (server === undefined) {
       throw new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
     }
+    if (this.#tried.size > 0) journal.retries++
     this.#tried.add(server)
     journal.tried.push(server.name)
     return server

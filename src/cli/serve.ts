@@ -15,6 +15,7 @@ import {
   optionsOf,
   sslOptionsOf,
 } from './flags.ts'
+import { checkVariable } from '../target/env.ts'
 import { readUpstream } from '../target/upstream-text.ts'
 import { termination } from './termination.ts'
 
@@ -60,5 +61,5 @@ function collectServer(
   text: string,
   before: readonly UpstreamServerOptions[] = []
 ): UpstreamServerOptions[] {
-  return [...before, ...readUpstream(text)]
+  return [...before, ...checkVariable('--upstream', () => readUpstream(text))]
 }

@@ -34,7 +34,7 @@ function readServer(text: string): UpstreamServerOptions {
   parseAddress(address)
   const server: UpstreamServerOptions = { address }
   for (const parameter of parameters) {
-    const [name = '', value] = parameter.split('=', 2)
+    const [, name = '', value] = /^([^=]*)(?:=(.*))?$/.exec(parameter) ?? []
     const option = NUMBERS.get(name)
     if (value === undefined && (name === 'backup' || name === 'down')) server[name] = true
     else if (option !== undefined && value !== undefined && /^[0-9]{1,9}$/.test(value)) {
