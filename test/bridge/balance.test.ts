@@ -7,7 +7,8 @@ const DEFAULTS = { maxConns: Infinity, maxFails: 1, failTimeout: 10_000 }
 /** Backends a, b, c, …, each with its options. */
 function servers(...options: Omit<UpstreamServerOptions, 'address'>[]): UpstreamServer[] {
   return options.map(
-    (own, index) => new UpstreamServer({ address: `uwsgi://${letter(index)}:3031`, ...own }, DEFAULTS)
+    (own, index) =>
+      new UpstreamServer({ address: `uwsgi://${letter(index)}:3031`, ...own }, DEFAULTS)
   )
 }
 
@@ -34,9 +35,9 @@ function share(spreading: ReadonlyMap<string, string>, name: string): number {
 
 describe('choose() in turn', () => {
   function turns(group: readonly UpstreamServer[], count: number): string {
-    return Array.from({ length: count }, () => nameOf(choose(group, 'round_robin', undefined))).join(
-      ''
-    )
+    return Array.from({ length: count }, () =>
+      nameOf(choose(group, 'round_robin', undefined))
+    ).join('')
   }
 
   test('gives weights 5, 1, 1 the order a a b a c a a, again and again', () => {
@@ -118,7 +119,9 @@ describe.each(['hash', 'ip_hash'] as const)('choose() by %s', (balance) => {
       else expect(after.get(key)).toBe(name)
     }
     // Its keys go to all the others, not to its neighbour.
-    const moved = new Set([...before].filter(([, name]) => name === 'b').map(([key]) => after.get(key)))
+    const moved = new Set(
+      [...before].filter(([, name]) => name === 'b').map(([key]) => after.get(key))
+    )
     expect([...moved].sort()).toEqual(['a', 'c', 'd'])
   })
 
