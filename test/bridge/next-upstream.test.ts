@@ -95,6 +95,14 @@ describe('nextUpstream', () => {
     }
   })
 
+  test('ends the exchange whose answer nobody wants', async () => {
+    const endless: Plan = (connection) =>
+      void connection.respond('HTTP/1.1 503 Said So\r\n\r\nand so on')
+    const { bridge, backends } = groupOf([endless, OK], { nextUpstream: ['http_503'] })
+    expect((await ask(bridge)).body).toBe('from b')
+    expect(backends[0]?.connections[0]?.closed).toBe(true)
+  })
+
   test.each([501, 400, 302, 200])('no word is for %i', async (status) => {
     const { bridge, backends } = groupOf([answers(status, 'from a'), OK], { nextUpstream: WORDS })
     expect(await ask(bridge)).toMatchObject({ status, body: 'from a' })
