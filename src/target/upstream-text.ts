@@ -4,7 +4,7 @@
  * @module
  */
 import { parseAddress } from '../bridge/address.ts'
-import type { UpstreamServerOptions } from '../bridge/upstream-server.ts'
+import { UpstreamServer, type UpstreamServerOptions } from '../bridge/upstream-server.ts'
 
 const WANTED =
   'wanted ADDRESS, then any of weight=N, backup, down, max_conns=N, max_fails=N, fail_timeout=MS'
@@ -16,6 +16,9 @@ const NUMBERS: ReadonlyMap<string, 'weight' | 'maxConns' | 'maxFails' | 'failTim
   ['max_fails', 'maxFails'],
   ['fail_timeout', 'failTimeout'],
 ])
+
+/** What a bridge says of all its backends is not known here, and right. */
+const ANY_DEFAULTS = { maxConns: Infinity, maxFails: 0, failTimeout: Infinity }
 
 /**
  * Reads backends: separated by commas or line ends, each an address with the parameters of nginx's
@@ -43,5 +46,6 @@ function readServer(text: string): UpstreamServerOptions {
       throw new TypeError(`Cannot read ${JSON.stringify(parameter)} of ${address}: ${WANTED}`)
     }
   }
-  return server
+  // Checks what is no matter of form, such as a weight of 0, while it is known where that was written.
+  return new UpstreamServer(server, ANY_DEFAULTS) && server
 }

@@ -99,6 +99,15 @@ describe('onExchange', () => {
     expect(events).toMatchObject([{ connectMs: 7, headMs: undefined, totalMs: 14 }])
   })
 
+  test('tells no time of a head that another backend sent', async () => {
+    const { bridge, events } = groupOf([answers(503, 'x'), cuts()], {
+      nextUpstream: ['error', 'http_503'],
+    })
+    await ask(bridge)
+    expect(events).toMatchObject([{ error: 'ERR_UPSTREAM_EMPTY', headMs: undefined }])
+    expect(events[0]?.connectMs).toBeTypeOf('number')
+  })
+
   test('tells of an error page, and its bytes', async () => {
     const { bridge, events } = groupOf([refuses])
     const { body } = await ask(bridge)
