@@ -47,5 +47,6 @@ function readServer(text: string): UpstreamServerOptions {
     }
   }
   // Checks what is no matter of form, such as a weight of 0, while it is known where that was written.
-  return new UpstreamServer(server, ANY_DEFAULTS) && server
+  void new UpstreamServer(server, ANY_DEFAULTS)
+  return server
 }

@@ -21,6 +21,13 @@ function nameOf(server: UpstreamServer | undefined): string {
   return server?.name.charAt('uwsgi://'.length) ?? '-'
 }
 
+/** Who gets the next `count` requests, in turn. */
+function turns(group: readonly UpstreamServer[], count: number): string {
+  return Array.from({ length: count }, () => nameOf(choose(group, 'round_robin', undefined))).join(
+    ''
+  )
+}
+
 /** Addresses of clients, always the same. */
 const KEYS = Array.from({ length: 6000 }, (_, i) => `198.51.${i >> 8}.${i & 255}`)
 
@@ -34,12 +41,6 @@ function share(spreading: ReadonlyMap<string, string>, name: string): number {
 }
 
 describe('choose() in turn', () => {
-  function turns(group: readonly UpstreamServer[], count: number): string {
-    return Array.from({ length: count }, () =>
-      nameOf(choose(group, 'round_robin', undefined))
-    ).join('')
-  }
-
   test('gives weights 5, 1, 1 the order a a b a c a a, again and again', () => {
     const group = servers({ weight: 5 }, {}, {})
     expect(turns(group, 14)).toBe('aabacaaaabacaa')
@@ -53,7 +54,7 @@ describe('choose() in turn', () => {
     const [a, b, c] = servers({}, {}, {})
     if (!a || !b || !c) throw new Error('three')
     turns([b, c], 10)
-    expect([...turns([a, b, c], 6)].sort().join('')).toBe('aabbcc')
+    expect([...turns([a, b, c], 6)].toSorted().join('')).toBe('aabbcc')
   })
 
   test('shares by the effective weight, which grows back with each round', () => {
@@ -122,7 +123,7 @@ describe.each(['hash', 'ip_hash'] as const)('choose() by %s', (balance) => {
     const moved = new Set(
       [...before].filter(([, name]) => name === 'b').map(([key]) => after.get(key))
     )
-    expect([...moved].sort()).toEqual(['a', 'c', 'd'])
+    expect([...moved].toSorted()).toEqual(['a', 'c', 'd'])
   })
 
   test('gives each backend a share by its weight', () => {

@@ -5,6 +5,7 @@ import { MemoryBody } from './memory-connection.ts'
 import {
   answers,
   answersBehind,
+  answersEndlessly,
   ask,
   cuts,
   cutsBehind,
@@ -25,17 +26,31 @@ const A = 'uwsgi://a:3031'
 const B = 'uwsgi://b:3031'
 const OK = answers(200, 'hello')
 
+// These take their time of a clock that stands still otherwise.
+const answersLate: Plan = async (connection) => {
+  vi.advanceTimersByTime(5)
+  connection.onWrite = async () => {
+    vi.advanceTimersByTime(20)
+    connection.respond('HTTP/1.1 201 Made\r\nContent-Length: 5\r\n\r\nhello')
+  }
+}
+const diesLate: Plan = (connection) => {
+  vi.advanceTimersByTime(7)
+  connection.end()
+}
+const refusesLate: Plan = () => {
+  vi.advanceTimersByTime(7)
+  throw new Error('connect ECONNREFUSED')
+}
+
+const fails = (): never => {
+  throw new Error('hook broke')
+}
+
 describe('onExchange', () => {
   test('gets one event a request, with all that there is to tell', async () => {
     vi.useFakeTimers({ toFake: ['performance'] })
-    const slow: Plan = async (connection) => {
-      vi.advanceTimersByTime(5)
-      connection.onWrite = async () => {
-        vi.advanceTimersByTime(20)
-        connection.respond('HTTP/1.1 201 Made\r\nContent-Length: 5\r\n\r\nhello')
-      }
-    }
-    const { bridge, events } = groupOf([slow], { buffering: false })
+    const { bridge, events } = groupOf([answersLate], { buffering: false })
     const response = await bridge.handle(headOf('PATCH', undefined, '/x?y=%20z'), undefined)
     expect(events).toEqual([])
     vi.advanceTimersByTime(300)
@@ -86,15 +101,7 @@ describe('onExchange', () => {
 
   test('tells the times of the last attempt that had a connection', async () => {
     vi.useFakeTimers({ toFake: ['performance'] })
-    const answersThenNobody: Plan = (connection) => {
-      vi.advanceTimersByTime(7)
-      connection.end()
-    }
-    const refusesLate: Plan = () => {
-      vi.advanceTimersByTime(7)
-      throw new Error('connect ECONNREFUSED')
-    }
-    const { bridge, events } = groupOf([answersThenNobody, refusesLate])
+    const { bridge, events } = groupOf([diesLate, refusesLate])
     await ask(bridge)
     expect(events).toMatchObject([{ connectMs: 7, headMs: undefined, totalMs: 14 }])
   })
@@ -147,10 +154,8 @@ describe('onExchange', () => {
     expect(reports).toEqual([])
   })
 
-  const ENDLESS: Plan = (connection) => void connection.respond('HTTP/1.1 200 OK\r\n\r\nand so on')
-
   test.each([true, false])('tells of a client that cancels, buffering %s', async (buffering) => {
-    const { bridge, events, reports } = groupOf([ENDLESS], { buffering })
+    const { bridge, events, reports } = groupOf([answersEndlessly(200)], { buffering })
     const { body } = await bridge.handle(headOf('GET'), undefined)
     await body?.read()
     await body?.cancel(undefined)
@@ -163,7 +168,7 @@ describe('onExchange', () => {
   test.each([true, false])(
     'tells of a client whose signal says so, buffering %s',
     async (buffering) => {
-      const { bridge, events, reports } = groupOf([ENDLESS], { buffering })
+      const { bridge, events, reports } = groupOf([answersEndlessly(200)], { buffering })
       const client = new AbortController()
       const { body } = await bridge.handle(headOf('GET'), undefined, client.signal)
       await body?.read()
@@ -290,10 +295,6 @@ describe('onExchange of fetch()', () => {
 })
 
 describe('a hook that fails', () => {
-  const fails = (): never => {
-    throw new Error('hook broke')
-  }
-
   test('onExchange takes nothing from the answer, and goes to the console', async () => {
     const onConsole = vi.spyOn(console, 'error').mockImplementation(() => {})
     for (const plan of [OK, refuses, answers(204, '')]) {

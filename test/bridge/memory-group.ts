@@ -86,6 +86,11 @@ export function answers(status: number, body: string, ...headers: string[]): Pla
   return (connection) => void connection.respond(wire(status, body, ...headers))
 }
 
+/** Answers with a body that goes on and on, as far as anybody can tell. */
+export function answersEndlessly(status: number): Plan {
+  return (connection) => void connection.respond(`HTTP/1.1 ${status} Said So\r\n\r\nand so on`)
+}
+
 /** Sends some bytes and closes. */
 export function cuts(bytes = ''): Plan {
   return (connection) => void (bytes === '' ? connection : connection.respond(bytes)).end()

@@ -5,6 +5,7 @@ import { MemoryBody, never, RESET } from './memory-connection.ts'
 import {
   answers,
   answersBehind,
+  answersEndlessly,
   ask,
   bodyOf,
   cuts,
@@ -28,6 +29,12 @@ const takesNothing: Plan = (connection) => {
   connection.onWrite = () => never()
 }
 const SHORT = { connectTimeout: 20, sendTimeout: 20, readTimeout: 20 }
+
+/** Takes 600 ms of a clock that stands still otherwise. */
+const refusesLate: Plan = () => {
+  vi.advanceTimersByTime(600)
+  throw new Error('connect ECONNREFUSED')
+}
 
 /** How an attempt ends, the condition it meets, and what the client gets where nobody goes on. */
 const ENDS: [name: string, plan: Plan, word: NextUpstream, status: number, code?: string][] = [
@@ -96,9 +103,9 @@ describe('nextUpstream', () => {
   })
 
   test('ends the exchange whose answer nobody wants', async () => {
-    const endless: Plan = (connection) =>
-      void connection.respond('HTTP/1.1 503 Said So\r\n\r\nand so on')
-    const { bridge, backends } = groupOf([endless, OK], { nextUpstream: ['http_503'] })
+    const { bridge, backends } = groupOf([answersEndlessly(503), OK], {
+      nextUpstream: ['http_503'],
+    })
     expect((await ask(bridge)).body).toBe('from b')
     expect(backends[0]?.connections[0]?.closed).toBe(true)
   })
@@ -185,10 +192,6 @@ describe('nextUpstreamTries and nextUpstreamTimeout', () => {
 
   test('behind the time, no other is tried', async () => {
     vi.useFakeTimers({ toFake: ['performance'] })
-    const refusesLate: Plan = () => {
-      vi.advanceTimersByTime(600)
-      throw new Error('connect ECONNREFUSED')
-    }
     const plans = [refusesLate, refusesLate, refusesLate]
     const { bridge, events } = groupOf(plans, { nextUpstreamTimeout: 1000 })
     expect((await ask(bridge)).status).toBe(502)
@@ -196,14 +199,14 @@ describe('nextUpstreamTries and nextUpstreamTimeout', () => {
   })
 })
 
-describe('what counts as a failure of a backend', () => {
-  /** Who the third request was tried on: it is a's turn, unless a is out. */
-  async function third(plan: Plan, nextUpstream: readonly NextUpstream[]): Promise<unknown> {
-    const { bridge, events } = groupOf([plan, OK], { ...SHORT, nextUpstream })
-    for (let i = 0; i < 3; i++) await ask(bridge)
-    return events[2]?.tried[0]
-  }
+/** Who the third request was tried on: it is a's turn, unless a is out. */
+async function third(plan: Plan, nextUpstream: readonly NextUpstream[]): Promise<unknown> {
+  const { bridge, events } = groupOf([plan, OK], { ...SHORT, nextUpstream })
+  for (let i = 0; i < 3; i++) await ask(bridge)
+  return events[2]?.tried[0]
+}
 
+describe('what counts as a failure of a backend', () => {
   test.each(ENDS.filter(([, , word]) => !word.startsWith('http')))(
     'a backend that %s has failed, whatever nextUpstream says',
     async (_name, plan, word) => {
@@ -440,7 +443,7 @@ describe('the place at a backend', () => {
     const { bridge, events } = groupOf([diesFirst, diesFirst], { maxConns: 1, maxFails: 0 })
     const both = await Promise.all([ask(bridge), ask(bridge)])
     expect(both.map(({ body }) => body)).toEqual(['ok', 'ok'])
-    expect(events.map(({ tried }) => tried.join(' ')).sort()).toEqual([
+    expect(events.map(({ tried }) => tried.join(' ')).toSorted()).toEqual([
       'uwsgi://a:3031 uwsgi://b:3031',
       'uwsgi://b:3031 uwsgi://a:3031',
     ])
@@ -488,7 +491,7 @@ describe('the place at a backend', () => {
     await settle()
     held.resolve()
     expect([(await first).status, (await second).status]).toEqual([200, 200])
-    expect(events.map(({ retries }) => retries).sort()).toEqual([1, 1])
+    expect(events.map(({ retries }) => retries).toSorted()).toEqual([1, 1])
   })
 
   test('that a request does not get at the next is no second attempt', async () => {

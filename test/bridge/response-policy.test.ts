@@ -1,6 +1,15 @@
 import { describe, expect, test, vi } from 'vitest'
 import type { InterceptedError, InterceptErrors } from '../../src/bridge/response-policy.ts'
-import { answers, ask, groupOf, headOf, keepsSilent, type Plan, refuses } from './memory-group.ts'
+import {
+  answers,
+  answersEndlessly,
+  ask,
+  groupOf,
+  headOf,
+  keepsSilent,
+  type Plan,
+  refuses,
+} from './memory-group.ts'
 
 const FIELDS = [
   'X-Accel-Redirect: /internal',
@@ -137,17 +146,17 @@ describe('reading ahead', () => {
   })
 })
 
-describe('interceptErrors', () => {
-  /** What the hook was asked, and its answer. */
-  function intercept(answer: InterceptErrors = () => new Response('ours', { status: 418 })) {
-    const asked: InterceptedError[] = []
-    const interceptErrors: InterceptErrors = (error) => {
-      asked.push(error)
-      return answer(error)
-    }
-    return { asked, interceptErrors }
+/** What the hook was asked, and its answer. */
+function intercept(answer: InterceptErrors = () => new Response('ours', { status: 418 })) {
+  const asked: InterceptedError[] = []
+  const interceptErrors: InterceptErrors = (error) => {
+    asked.push(error)
+    return answer(error)
   }
+  return { asked, interceptErrors }
+}
 
+describe('interceptErrors', () => {
   test('answers in the place of an error of the bridge', async () => {
     const { asked, interceptErrors } = intercept()
     const { bridge, events, reports } = groupOf([refuses], { interceptErrors })
@@ -173,9 +182,9 @@ describe('interceptErrors', () => {
     'answers in the place of a backend’s %i, whose body is given up',
     async (status) => {
       const { asked, interceptErrors } = intercept()
-      const endless: Plan = (connection) =>
-        void connection.respond(`HTTP/1.1 ${status} No\r\nSet-Cookie: a=1\r\n\r\nand so on`)
-      const { bridge, backends, events, reports } = groupOf([endless], { interceptErrors })
+      const { bridge, backends, events, reports } = groupOf([answersEndlessly(status)], {
+        interceptErrors,
+      })
       expect(await ask(bridge)).toEqual({
         status: 418,
         body: 'ours',
@@ -190,12 +199,10 @@ describe('interceptErrors', () => {
 
   test('gives the backend’s place back with its body', async () => {
     const { interceptErrors } = intercept()
-    const endless: Plan = (connection) =>
-      void connection.respond('HTTP/1.1 500 No\r\n\r\nand so on')
-    const { bridge } = groupOf([endless], { interceptErrors, maxConns: 1, queue: 0 })
+    const { bridge } = groupOf([answersEndlessly(500)], { interceptErrors, maxConns: 1, queue: 0 })
     expect((await ask(bridge)).status).toBe(418)
     expect((await ask(bridge)).status).toBe(418)
-    const { bridge: busy } = groupOf([endless], { maxConns: 1, queue: 0 })
+    const { bridge: busy } = groupOf([answersEndlessly(500)], { maxConns: 1, queue: 0 })
     await busy.handle(headOf('GET'), undefined)
     expect((await ask(busy)).status).toBe(503)
   })
@@ -209,7 +216,7 @@ describe('interceptErrors', () => {
   })
 
   test('may answer what has no body', async () => {
-    const interceptErrors = (): Response => new Response(null, { status: 204 })
+    const { interceptErrors } = intercept(() => new Response(null, { status: 204 }))
     const { bridge, events } = groupOf([refuses], { interceptErrors })
     expect(await ask(bridge)).toMatchObject({ status: 204, body: '' })
     expect(events).toMatchObject([{ status: 204, error: 'ERR_UPSTREAM_CONNECT' }])
@@ -285,7 +292,7 @@ describe('interceptErrors', () => {
 
   test('that returns what is no response leaves the error as it is, and is reported', async () => {
     // @ts-expect-error: a hook in JavaScript can return anything.
-    const interceptErrors: InterceptErrors = () => 'ours'
+    const { interceptErrors } = intercept(() => 'ours')
     const { bridge, reports } = groupOf([answers(500, 'theirs')], { interceptErrors })
     expect(await ask(bridge)).toMatchObject({ status: 500, body: 'theirs' })
     expect(reports.map(({ code }) => code)).toEqual(['ERR_APPLICATION'])

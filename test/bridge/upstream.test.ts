@@ -75,7 +75,7 @@ describe('Upstream.acquire() and release()', () => {
   test('give no backend more than its maxConns', async () => {
     const upstream = group([{ maxConns: 2 }, { maxConns: 1 }])
     const names = [await take(upstream), await take(upstream), await take(upstream)]
-    expect(names.sort()).toEqual(['a', 'a', 'b'])
+    expect(names.toSorted()).toEqual(['a', 'a', 'b'])
     const waiting = watch(upstream.acquire(FIRST_TRY, undefined))
     await settle()
     expect(waiting()).toBeUndefined()
@@ -140,22 +140,22 @@ describe('tiers of an Upstream', () => {
     await vi.advanceTimersByTimeAsync(3_600_000)
     expect([await visit(upstream), await visit(upstream)]).toEqual(['b', 'b'])
     serverOf(upstream, 'a').healthy = true
-    expect([await visit(upstream), await visit(upstream)].sort()).toEqual(['a', 'b'])
+    expect([await visit(upstream), await visit(upstream)].toSorted()).toEqual(['a', 'b'])
   })
 })
 
+function fail(upstream: Upstream, name: string): void {
+  serverOf(upstream, name).fail(performance.now())
+}
+
+/** How many of the next `count` requests a gets. */
+async function visits(upstream: Upstream, count: number): Promise<number> {
+  let got = 0
+  for (let i = 0; i < count; i++) if ((await visit(upstream)) === 'a') got++
+  return got
+}
+
 describe('failures of an UpstreamServer', () => {
-  function fail(upstream: Upstream, name: string): void {
-    serverOf(upstream, name).fail(performance.now())
-  }
-
-  /** Who gets the next `count` requests, those to the other backend left out. */
-  async function visits(upstream: Upstream, count: number): Promise<number> {
-    let got = 0
-    for (let i = 0; i < count; i++) if ((await visit(upstream)) === 'a') got++
-    return got
-  }
-
   test('maxFails of them take it out for failTimeout', async () => {
     const upstream = group([{ maxFails: 3 }, {}])
     fail(upstream, 'a')

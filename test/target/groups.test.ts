@@ -124,7 +124,7 @@ describe('a group of uWSGI servers', () => {
       expect((await send(origin, request)).text).toBe(text)
       seen.add(text)
     }
-    expect([...seen].sort()).toEqual(['a', 'b'])
+    expect([...seen].toSorted()).toEqual(['a', 'b'])
   })
 
   test('does without one that goes away, and has it back when it returns', async () => {
@@ -174,8 +174,9 @@ describe('a group of uWSGI servers', () => {
     writeFileSync(gate, '')
     await Promise.all(all)
     rmSync(gate)
-    const answered = done.slice(4).map(({ status, text }) => `${status} ${text}`)
-    expect(answered.sort()).toEqual(['200 a', '200 a', '200 b', '200 b'])
+    const answered = done.slice(4)
+    expect(answered.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+    expect(new Set(answered.map(({ text }) => text))).toEqual(new Set(['a', 'b']))
     expect(await whoAnswers(origin, 2)).toMatch(/^(ab|ba)$/)
   })
 
