@@ -306,15 +306,9 @@ class UwsgiBridge {
   #end(status: number, journal: Journal, error: unknown): void {
     this.#underWay--
     if (this.#underWay === 0 && this.#closed) this.#idle.resolve()
-    try {
-      const code = codeOf(error)
-      this.#options.onExchange?.(
-        journal.event(status, code === 'ERR_ASTERISK_FORM' ? undefined : code)
-      )
-    } catch (failure) {
-      // A hook that fails must not take the answer with it.
-      console.error(failure)
-    }
+    const code = codeOf(error)
+    const event = journal.event(status, code === 'ERR_ASTERISK_FORM' ? undefined : code)
+    callHook(() => this.#options.onExchange?.(event))
   }
 
   #reportFailure(error: unknown, { method, target, tried }: Journal): void {
@@ -322,12 +316,8 @@ class UwsgiBridge {
   }
 
   #report(error: unknown, method: string, path: string, upstream: string): void {
-    try {
-      const told = error instanceof Error ? error : new TypeError(String(error))
-      this.#options.onError(told, { method, path, upstream })
-    } catch (failure) {
-      console.error(failure)
-    }
+    const told = error instanceof Error ? error : new TypeError(String(error))
+    callHook(() => this.#options.onError(told, { method, path, upstream }))
   }
 
   #checkHealth(): () => void {
@@ -346,6 +336,11 @@ class UwsgiBridge {
       every,
     })
   }
+}
+
+/** Calls a hook, which is maybe async: one that fails must take nothing from the answer. */
+function callHook(hook: () => unknown): void {
+  void (async () => await hook())().catch((failure: unknown) => console.error(failure))
 }
 
 function targetOf({ rawTarget, url }: RequestHead): string {

@@ -36,6 +36,7 @@ export function startHealthChecks(
   options: HealthCheckOptions
 ): () => void {
   const busy = new Set<UpstreamServer>()
+  let stopped = false
   async function checkOne(server: UpstreamServer): Promise<void> {
     if (busy.has(server)) return
     busy.add(server)
@@ -50,7 +51,7 @@ export function startHealthChecks(
     }
     busy.delete(server)
     const healthy = failure === undefined
-    if (server.healthy === healthy) return
+    if (stopped || server.healthy === healthy) return
     server.healthy = healthy
     options.onChange(server, failure)
   }
@@ -58,7 +59,11 @@ export function startHealthChecks(
     for (const server of servers) if (!server.down) void checkOne(server)
   }
   round()
-  return options.every(options.interval, round)
+  const stop = options.every(options.interval, round)
+  return () => {
+    stopped = true
+    stop()
+  }
 }
 
 /**

@@ -307,6 +307,18 @@ describe('a hook that fails', () => {
     expect(onConsole).toHaveBeenCalledTimes(6)
   })
 
+  test('later takes nothing from the answer either, and goes to the console', async () => {
+    const onConsole = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const failsLater = async (): Promise<void> => {
+      await settle()
+      fails()
+    }
+    const { bridge } = groupOf([refuses], { onExchange: failsLater, onError: failsLater })
+    expect((await ask(bridge)).status).toBe(502)
+    // Otherwise the runtime ends the process for a rejection that nobody handles.
+    await vi.waitFor(() => expect(onConsole).toHaveBeenCalledTimes(2))
+  })
+
   test('onError takes nothing from the answer, and goes to the console', async () => {
     const onConsole = vi.spyOn(console, 'error').mockImplementation(() => {})
     const { bridge, events } = groupOf([refuses], { onError: fails })

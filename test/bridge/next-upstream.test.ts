@@ -206,6 +206,20 @@ async function third(plan: Plan, nextUpstream: readonly NextUpstream[]): Promise
   return events[2]?.tried[0]
 }
 
+describe('nextUpstreamTimeout of a slow client', () => {
+  test('begins when the body is there whose length had to be learnt', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    const body = new MemoryBody('he', async () => {
+      vi.advanceTimersByTime(5000)
+      return 'llo'
+    })
+    const { bridge } = groupOf([refusesLate, answersBehind(5, 200, 'from b')], {
+      nextUpstreamTimeout: 1000,
+    })
+    expect((await ask(bridge, headOf('PUT', 'chunked'), body)).body).toBe('from b')
+  })
+})
+
 describe('what counts as a failure of a backend', () => {
   test.each(ENDS.filter(([, , word]) => !word.startsWith('http')))(
     'a backend that %s has failed, whatever nextUpstream says',
