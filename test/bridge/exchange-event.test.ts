@@ -46,6 +46,10 @@ const refusesLate: Plan = () => {
 const fails = (): never => {
   throw new Error('hook broke')
 }
+const failsLater = async (): Promise<void> => {
+  await settle()
+  fails()
+}
 
 describe('onExchange', () => {
   test('gets one event a request, with all that there is to tell', async () => {
@@ -309,10 +313,6 @@ describe('a hook that fails', () => {
 
   test('later takes nothing from the answer either, and goes to the console', async () => {
     const onConsole = vi.spyOn(console, 'error').mockImplementation(() => {})
-    const failsLater = async (): Promise<void> => {
-      await settle()
-      fails()
-    }
     const { bridge } = groupOf([refuses], { onExchange: failsLater, onError: failsLater })
     expect((await ask(bridge)).status).toBe(502)
     // Otherwise the runtime ends the process for a rejection that nobody handles.

@@ -55,7 +55,9 @@ function checked(
         return () => (call = undefined)
       },
     },
-    Object.keys(plans).map((name) => ({ address: `uwsgi://${name}:3031`, ...servers[name] })),
+    Object.keys(plans).map((name) =>
+      Object.assign({ address: `uwsgi://${name}:3031` }, servers[name])
+    ),
     {
       healthCheckInterval: 1000,
       tracing: false,
