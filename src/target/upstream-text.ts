@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { parseAddress } from '../bridge/address.ts'
 import { UpstreamServer, type UpstreamServerOptions } from '../bridge/upstream-server.ts'
 
 const WANTED =
@@ -34,7 +33,6 @@ export function readUpstream(text: string): UpstreamServerOptions[] {
 
 function readServer(text: string): UpstreamServerOptions {
   const [address = '', ...parameters] = text.trim().split(/\s+/)
-  parseAddress(address)
   const server: UpstreamServerOptions = { address }
   for (const parameter of parameters) {
     const [, name = '', value] = /^([^=]*)(?:=(.*))?$/.exec(parameter) ?? []
@@ -46,7 +44,7 @@ function readServer(text: string): UpstreamServerOptions {
       throw new TypeError(`Cannot read ${JSON.stringify(parameter)} of ${address}: ${WANTED}`)
     }
   }
-  // Checks what is no matter of form, such as a weight of 0, while it is known where that was written.
+  // Checks the address, and a weight of 0 and the like, while it is known where that was written.
   void new UpstreamServer(server, ANY_DEFAULTS)
   return server
 }

@@ -524,4 +524,52 @@ describe('the place at a backend', () => {
     client.abort()
     await first
   })
+
+  test('is free behind whatever backends and clients did', async () => {
+    const cutsBody = cuts('HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal')
+    const plans = [...ENDS.map(([, plan]) => plan), OK, cutsBody, answersEndlessly(200)]
+    // The same numbers in every run: a multiplicative generator (Lehmer, 1951).
+    let state = 20_261_122
+    const draw = (count: number): number => (state = (state * 48_271) % 2_147_483_647) % count
+    const random: Plan = (connection, index) => plans[draw(plans.length)]?.(connection, index)
+    const { bridge, backends, events } = groupOf([random, random, random], {
+      ...SHORT,
+      nextUpstream: WORDS,
+      maxConns: 2,
+      maxFails: 0,
+      queue: 5,
+      queueTimeout: 50,
+      interceptErrors: ({ status }) =>
+        status === 503 ? new Response('ours', { status }) : undefined,
+    })
+    /** Reads the answer, or some of it; may leave at any time. */
+    const visit = async (): Promise<void> => {
+      const client = new AbortController()
+      const head = draw(2) === 0 ? headOf('PUT', 5) : headOf('GET')
+      const body = head.hasBody ? new MemoryBody('he', 'llo') : undefined
+      const turns = draw(12)
+      const leave = async (): Promise<void> => {
+        for (let i = 0; i < turns; i++) await settle()
+        client.abort()
+      }
+      if (draw(3) === 0) void leave()
+      const response = await bridge.handle(head, body, client.signal)
+      if (draw(2) === 0) await response.body?.read().catch(() => {})
+      await response.body?.cancel(undefined)
+    }
+    for (let round = 0; round < 30; round++) {
+      await Promise.all(Array.from({ length: 10 }, visit))
+    }
+    expect(events.length).toBe(300)
+    expect(new Set(events.map(({ error }) => error)).size).toBeGreaterThan(4)
+
+    for (const backend of backends) backend.plan = answersEndlessly(200)
+    const held = await Promise.all(
+      Array.from({ length: 6 }, () => bridge.handle(headOf('GET'), undefined))
+    )
+    expect(held.map(({ status }) => status)).toEqual(Array.from({ length: 6 }, () => 200))
+    expect((await ask(bridge)).status).toBe(503)
+    await Promise.all(held.map(({ body }) => body?.cancel(undefined)))
+    await bridge.close()
+  })
 })
