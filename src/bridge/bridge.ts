@@ -104,13 +104,23 @@ export function createBridgeOn(
   }
 }
 
-/** The backends of a configuration, each with its options. */
+/**
+ * The backends of a configuration, each with its options.
+ *
+ * @throws {TypeError} where there is no address.
+ */
 export function serverList(upstream: UpstreamConfig): readonly UpstreamServerOptions[] {
-  const list = Array.isArray(upstream) ? (upstream as readonly (string | object)[]) : [upstream]
+  const list: readonly unknown[] = Array.isArray(upstream) ? upstream : [upstream]
   if (list.length === 0) throw new TypeError('Cannot use no upstream: wanted at least one address')
-  return list.map((server) =>
-    typeof server === 'string' ? { address: server } : (server as UpstreamServerOptions)
-  )
+  return list.map((server) => {
+    if (typeof server === 'string') return { address: server }
+    const options = server as Partial<UpstreamServerOptions> | null | undefined
+    if (typeof options?.address === 'string') return options as UpstreamServerOptions
+    // Such as a variable of the environment that is not set.
+    throw new TypeError(
+      'Cannot use upstream: it has no address, wanted a text such as "uwsgi://host:port"'
+    )
+  })
 }
 
 class UwsgiBridge {

@@ -84,14 +84,15 @@ export async function checkHealth(
     sendTimeout: timeoutMs,
     readTimeout: timeoutMs,
   }
-  const connection = await openConnection(connect, server.address, timeoutMs)
   if (healthCheckPath === '') {
-    await ping(connection, timeoutMs)
+    await ping(await openConnection(connect, server.address, timeoutMs), timeoutMs)
     return
   }
   const head = requestHead(new Request(`http://localhost${healthCheckPath}`))
   const handling = { isRepeatable: false, openTempFile: undefined }
+  // Before there is a connection, which nobody would close if this failed.
   const { method, packet } = await prepareRequest(head, undefined, limits, handling)
+  const connection = await openConnection(connect, server.address, timeoutMs)
   const response = await exchange(
     connection,
     { method, packet, body: undefined },

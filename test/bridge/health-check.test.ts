@@ -223,6 +223,13 @@ describe('health checks by GET', () => {
     expect(group.reports).toEqual(reports)
   })
 
+  test('open no connection for a request that cannot be made', async () => {
+    const group = checked({ a: keepsSilent }, { ...OPTIONS, maxVars: 1 })
+    await settle()
+    expect(group.reports).toEqual(['health check uwsgi://a:3031: ERR_VARS_TOO_LARGE'])
+    expect(group.asked).toEqual([])
+  })
+
   test('wait no longer than healthCheckTimeout', async () => {
     const group = checked({ a: keepsSilent }, OPTIONS)
     await vi.waitFor(() =>

@@ -1,6 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { serverList, type UpstreamConfig } from '../../src/bridge/bridge.ts'
 import { Upstream, type UpstreamPolicy } from '../../src/bridge/upstream.ts'
 import { UpstreamServer, type UpstreamServerOptions } from '../../src/bridge/upstream-server.ts'
+import { type RequestHead, requestHead } from '../../src/core/request-head.ts'
+import { answers, ask, groupOf, type GroupOptions } from './memory-group.ts'
 
 const DEFAULTS = { maxConns: Infinity, maxFails: 1, failTimeout: 10_000 }
 const POLICY: UpstreamPolicy = { balance: 'round_robin', queue: 100, queueTimeout: 60_000 }
@@ -408,5 +411,79 @@ describe('options of an UpstreamServer', () => {
       false,
       false,
     ])
+  })
+})
+
+describe('the configuration of a group', () => {
+  test('is an address, options, or a list of both', async () => {
+    const a = 'uwsgi://a:1'
+    const b = { address: 'uwsgi://b:1', weight: 2 }
+    expect(serverList(a)).toEqual([{ address: a }])
+    expect(serverList(b)).toEqual([b])
+    expect(serverList([a, b])).toEqual([{ address: a }, b])
+  })
+
+  test.each([
+    [[]],
+    [undefined],
+    [null],
+    [5],
+    [{}],
+    [[{}]],
+    [['uwsgi://a:1', undefined]],
+    [[['a']]],
+  ])('is never %j', (wrong) => {
+    // A program in JavaScript can say anything.
+    expect(() => serverList(wrong as UpstreamConfig)).toThrow(TypeError)
+    expect(() => serverList(wrong as UpstreamConfig)).toThrow(/^Cannot use (no )?upstream: /)
+  })
+})
+
+/** Who gets each of three requests that 20 clients send. */
+async function shares(
+  options: GroupOptions,
+  makeHead: (index: number) => RequestHead
+): Promise<(string | undefined)[][]> {
+  const plan = answers(200, 'x')
+  const { bridge, events } = groupOf([plan, plan], options)
+  for (let i = 0; i < 60; i++) await ask(bridge, makeHead(Math.floor(i / 3)))
+  return Array.from({ length: 20 }, (_, i) =>
+    events.slice(i * 3, i * 3 + 3).map(({ upstream }) => upstream)
+  )
+}
+
+function headFrom(addr: string, user = ''): RequestHead {
+  const request = new Request('http://h.example/', {
+    headers: user === '' ? {} : { 'X-User': user },
+  })
+  return requestHead(request, { remote: { addr } })
+}
+
+describe('what a bridge goes by', () => {
+  test('with ip_hash is the address of the client', async () => {
+    const got = await shares({ balance: 'ip_hash' }, (i) => headFrom(`192.0.2.${i}`))
+    for (const names of got) expect(new Set(names).size).toBe(1)
+    expect(new Set(got.flat()).size).toBe(2)
+  })
+
+  test('with hash is the header', async () => {
+    const options: GroupOptions = { balance: 'hash', hashHeader: 'x-USER' }
+    const got = await shares(options, (i) => headFrom('192.0.2.1', `user ${i}`))
+    for (const names of got) expect(new Set(names).size).toBe(1)
+    expect(new Set(got.flat()).size).toBe(2)
+  })
+
+  test('with hash and no such header is the turn', async () => {
+    const got = await shares({ balance: 'hash', hashHeader: 'X-User' }, () => headFrom('192.0.2.1'))
+    for (const names of got) expect(new Set(names).size).toBe(2)
+  })
+
+  test('with the others is the turn, whoever asks', async () => {
+    for (const balance of ['round_robin', 'least_conn'] as const) {
+      const got = await shares({ balance, hashHeader: 'X-User' }, () =>
+        headFrom('192.0.2.1', 'user')
+      )
+      for (const names of got) expect(new Set(names).size).toBe(2)
+    }
   })
 })
