@@ -83,7 +83,7 @@ export type UpstreamConfig =
   string | UpstreamServerOptions | readonly (string | UpstreamServerOptions)[]
 
 /** Nobody's fault: the gateway answers `OPTIONS *` itself, and a client may leave. */
-const NOT_REPORTED = new Set<ExchangeEvent['error']>(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
+const NO_FAULTS = new Set<ExchangeEvent['error']>(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
 
 /**
  * Creates a bridge on a runtime; each target exports it as `createBridge`.
@@ -106,13 +106,23 @@ export function createBridgeOn(
   }
 }
 
-/** The backends of a configuration, each with its options. */
+/**
+ * The backends of a configuration, each with its options.
+ *
+ * @throws {TypeError} where there is no address.
+ */
 export function serverList(upstream: UpstreamConfig): readonly UpstreamServerOptions[] {
-  const list = Array.isArray(upstream) ? (upstream as readonly (string | object)[]) : [upstream]
+  const list: readonly unknown[] = Array.isArray(upstream) ? upstream : [upstream]
   if (list.length === 0) throw new TypeError('Cannot use no upstream: wanted at least one address')
-  return list.map((server) =>
-    typeof server === 'string' ? { address: server } : (server as UpstreamServerOptions)
-  )
+  return list.map((server) => {
+    if (typeof server === 'string') return { address: server }
+    const options = server as Partial<UpstreamServerOptions> | null | undefined
+    if (typeof options?.address === 'string') return options as UpstreamServerOptions
+    // Such as a variable of the environment that is not set.
+    throw new TypeError(
+      'Cannot use upstream: it has no address, wanted a text such as "uwsgi://host:port"'
+    )
+  })
 }
 
 class UwsgiBridge {
@@ -205,10 +215,12 @@ class UwsgiBridge {
     } catch (error) {
       this.#reportFailure(error, journal)
       const page = errorResponse(error)
-      const own = page.status < 400 ? undefined : await this.#intercept(page.status, journal, error)
+      const isFault = !NO_FAULTS.has(codeOf(error))
+      const own = isFault ? await this.#intercept(page.status, journal, error) : undefined
       if (own !== undefined) return this.#watch(own, journal, error)
-      // A page in memory is as good as sent.
-      this.#end(page.status, journal, error)
+      // A page in memory is as good as sent, where somebody is left to get it.
+      if (isFault && method !== 'HEAD') journal.responseBytes = lengthOf(page)
+      this.#end(page.status, journal, codeOf(error))
       return page
     }
   }
@@ -283,9 +295,11 @@ class UwsgiBridge {
   /** Watches a response to its end. */
   #watch(response: GatewayResponse, journal: Journal, error?: unknown): GatewayResponse {
     const { body, tunnel, status } = response
-    const onEnd = (broken: unknown): void => {
+    const onEnd = (broken: unknown, isGivenUp = false): void => {
       if (broken !== undefined) this.#reportFailure(broken, journal)
-      this.#end(status, journal, error ?? broken)
+      // Runtimes tell of a client that leaves in this way, by the signal, or both.
+      const code = codeOf(error ?? broken) ?? (isGivenUp ? 'ERR_CLIENT_CLOSED' : undefined)
+      this.#end(status, journal, code)
     }
     const onChunk = (size: number): void => void (journal.responseBytes += size)
     if (tunnel !== undefined) {
@@ -293,33 +307,25 @@ class UwsgiBridge {
       return { ...response, tunnel: watchTunnel(tunnel, { onChunk, onSent, onEnd }) }
     }
     if (body !== undefined) return { ...response, body: watched(body, { onChunk, onEnd }) }
-    this.#end(status, journal, error)
+    this.#end(status, journal, codeOf(error))
     return response
   }
 
   /** One request has ended, well or not. */
-  #end(status: number, journal: Journal, error: unknown): void {
+  #end(status: number, journal: Journal, code: ExchangeEvent['error']): void {
     this.#underWay--
     if (this.#underWay === 0 && this.#closed) this.#idle.resolve()
-    try {
-      this.#options.onExchange?.(journal.event(status, codeOf(error)))
-    } catch (failure) {
-      // A hook that fails must not take the answer with it.
-      console.error(failure)
-    }
+    const event = journal.event(status, code === 'ERR_ASTERISK_FORM' ? undefined : code)
+    callHook(() => this.#options.onExchange?.(event))
   }
 
   #reportFailure(error: unknown, { method, target, tried }: Journal): void {
-    if (!NOT_REPORTED.has(codeOf(error))) this.#report(error, method, target, tried.at(-1) ?? '')
+    if (!NO_FAULTS.has(codeOf(error))) this.#report(error, method, target, tried.at(-1) ?? '')
   }
 
   #report(error: unknown, method: string, path: string, upstream: string): void {
-    try {
-      const told = error instanceof Error ? error : new TypeError(String(error))
-      this.#options.onError(told, { method, path, upstream })
-    } catch (failure) {
-      console.error(failure)
-    }
+    const told = error instanceof Error ? error : new TypeError(String(error))
+    callHook(() => this.#options.onError(told, { method, path, upstream }))
   }
 
   #checkHealth(): () => void {
@@ -340,8 +346,17 @@ class UwsgiBridge {
   }
 }
 
+/** Calls a hook, which is maybe async: one that fails must take nothing from the answer. */
+function callHook(hook: () => unknown): void {
+  void (async () => await hook())().catch((failure: unknown) => console.error(failure))
+}
+
 function targetOf({ rawTarget, url }: RequestHead): string {
   return rawTarget ?? url.pathname + url.search
+}
+
+function lengthOf({ headers }: GatewayResponse): number {
+  return Number(headers.find(([name]) => name === 'Content-Length')?.[1] ?? 0)
 }
 
 function codeOf(error: unknown): ExchangeEvent['error'] {

@@ -58,6 +58,8 @@ class Forwarding {
   readonly #errand: Errand
   readonly #tried = new Set<UpstreamServer>()
   readonly #isRepeatable: boolean
+  /** The time that a client took to send a body of unknown length is not that of the backends. */
+  readonly #began = performance.now()
   /** Whether anything of the request has been sent. */
   #sent = false
 
@@ -88,7 +90,6 @@ class Forwarding {
       }
       // Before the next place is taken: two that wait for each other's would wait for good.
       this.#route.upstream.release(server)
-      this.#errand.journal.retries++
     }
   }
 
@@ -99,6 +100,7 @@ class Forwarding {
     if (server === undefined) {
       throw new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
     }
+    if (this.#tried.size > 0) journal.retries++
     this.#tried.add(server)
     journal.tried.push(server.name)
     return server
@@ -107,10 +109,10 @@ class Forwarding {
   /** nginx's rules: a condition that is configured, tries, backends and time left, nothing sent twice. */
   #mayGoOn(condition: NextUpstream): boolean {
     const { upstream, options } = this.#route
-    const { request, journal, signal } = this.#errand
+    const { request, signal } = this.#errand
     if (!options.nextUpstream.has(condition) || signal?.aborted === true) return false
     if (this.#tried.size >= Math.min(upstream.size, options.nextUpstreamTries)) return false
-    if (journal.elapsedMs >= options.nextUpstreamTimeout) return false
+    if (performance.now() - this.#began >= options.nextUpstreamTimeout) return false
     return this.#maySend(request)
   }
 

@@ -36,6 +36,7 @@ export function startHealthChecks(
   options: HealthCheckOptions
 ): () => void {
   const busy = new Set<UpstreamServer>()
+  let stopped = false
   async function checkOne(server: UpstreamServer): Promise<void> {
     if (busy.has(server)) return
     busy.add(server)
@@ -50,7 +51,7 @@ export function startHealthChecks(
     }
     busy.delete(server)
     const healthy = failure === undefined
-    if (server.healthy === healthy) return
+    if (stopped || server.healthy === healthy) return
     server.healthy = healthy
     options.onChange(server, failure)
   }
@@ -58,7 +59,11 @@ export function startHealthChecks(
     for (const server of servers) if (!server.down) void checkOne(server)
   }
   round()
-  return options.every(options.interval, round)
+  const stop = options.every(options.interval, round)
+  return () => {
+    stopped = true
+    stop()
+  }
 }
 
 /**
@@ -79,14 +84,15 @@ export async function checkHealth(
     sendTimeout: timeoutMs,
     readTimeout: timeoutMs,
   }
-  const connection = await openConnection(connect, server.address, timeoutMs)
   if (healthCheckPath === '') {
-    await ping(connection, timeoutMs)
+    await ping(await openConnection(connect, server.address, timeoutMs), timeoutMs)
     return
   }
   const head = requestHead(new Request(`http://localhost${healthCheckPath}`))
   const handling = { isRepeatable: false, openTempFile: undefined }
+  // Before there is a connection, which nobody would close if this failed.
   const { method, packet } = await prepareRequest(head, undefined, limits, handling)
+  const connection = await openConnection(connect, server.address, timeoutMs)
   const response = await exchange(
     connection,
     { method, packet, body: undefined },

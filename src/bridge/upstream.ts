@@ -55,6 +55,8 @@ export class Upstream {
    *   `ERR_CLIENT_CLOSED`.
    */
   async acquire(wish: Wish, signal: AbortSignal | undefined): Promise<UpstreamServer | undefined> {
+    // A backend whose time out is over may have room that those who wait do not know of.
+    this.admit()
     const found = this.#find(wish)
     return found === 'full' ? await this.#wait(wish, signal) : found
   }

@@ -16,6 +16,7 @@ import {
   serveLimitsOf,
   sslOptionsOf,
 } from './flags.ts'
+import { checkVariable } from '../target/env.ts'
 import { readUpstream } from '../target/upstream-text.ts'
 import { addObservationFlags, type ObservationFlags, observe } from './observation.ts'
 import { termination } from './termination.ts'
@@ -71,10 +72,5 @@ function collectServer(
   text: string,
   before: readonly UpstreamServerOptions[] = []
 ): UpstreamServerOptions[] {
-  try {
-    return [...before, ...readUpstream(text)]
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause)
-    throw new TypeError(`--upstream is wrong: ${why}`, { cause })
-  }
+  return [...before, ...checkVariable('--upstream', () => readUpstream(text))]
 }

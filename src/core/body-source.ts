@@ -55,17 +55,16 @@ export interface BodyWatch {
   /** Called for each chunk, with its size in bytes. */
   onChunk?(size: number): void
   /** Called once: at the end, with what the body failed with, or when it is given up. */
-  onEnd?(error?: unknown): void
+  onEnd?(error: unknown, isGivenUp: boolean): void
 }
 
 /** A source that tells how it goes. */
 export function watched(source: BodySource, watch: BodyWatch): BodySource {
   let ended = false
-  function end(error?: unknown): void {
-    if (!ended) {
-      ended = true
-      watch.onEnd?.(error)
-    }
+  function end(error?: unknown, isGivenUp = false): void {
+    if (ended) return
+    ended = true
+    watch.onEnd?.(error, isGivenUp)
   }
   return {
     async read() {
@@ -80,7 +79,7 @@ export function watched(source: BodySource, watch: BodyWatch): BodySource {
       }
     },
     async cancel(reason) {
-      end()
+      end(undefined, true)
       await source.cancel(reason)
     },
   }

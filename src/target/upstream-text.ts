@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { parseAddress } from '../bridge/address.ts'
-import type { UpstreamServerOptions } from '../bridge/upstream-server.ts'
+import { UpstreamServer, type UpstreamServerOptions } from '../bridge/upstream-server.ts'
 
 const WANTED =
   'wanted ADDRESS, then any of weight=N, backup, down, max_conns=N, max_fails=N, fail_timeout=MS'
@@ -16,6 +15,9 @@ const NUMBERS: ReadonlyMap<string, 'weight' | 'maxConns' | 'maxFails' | 'failTim
   ['max_fails', 'maxFails'],
   ['fail_timeout', 'failTimeout'],
 ])
+
+/** What a bridge says of all its backends is not known here, and right. */
+const ANY_DEFAULTS = { maxConns: Infinity, maxFails: 0, failTimeout: Infinity }
 
 /**
  * Reads backends: separated by commas or line ends, each an address with the parameters of nginx's
@@ -31,10 +33,9 @@ export function readUpstream(text: string): UpstreamServerOptions[] {
 
 function readServer(text: string): UpstreamServerOptions {
   const [address = '', ...parameters] = text.trim().split(/\s+/)
-  parseAddress(address)
   const server: UpstreamServerOptions = { address }
   for (const parameter of parameters) {
-    const [name = '', value] = parameter.split('=', 2)
+    const [, name = '', value] = /^([^=]*)(?:=(.*))?$/.exec(parameter) ?? []
     const option = NUMBERS.get(name)
     if (value === undefined && (name === 'backup' || name === 'down')) server[name] = true
     else if (option !== undefined && value !== undefined && /^[0-9]{1,9}$/.test(value)) {
@@ -43,5 +44,7 @@ function readServer(text: string): UpstreamServerOptions {
       throw new TypeError(`Cannot read ${JSON.stringify(parameter)} of ${address}: ${WANTED}`)
     }
   }
+  // Checks the address, and a weight of 0 and the like, while it is known where that was written.
+  void new UpstreamServer(server, ANY_DEFAULTS)
   return server
 }
