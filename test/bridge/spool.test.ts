@@ -6,9 +6,7 @@ import { joined, octets, text } from '../codec/wire.ts'
 import { FULL, MemoryDisk } from './memory-temp-file.ts'
 
 /** What a writer and a reader do, one after the other or, with `both`, at the same time. */
-type Step =
-  | { readonly type: 'push' | 'both'; readonly size: number }
-  | { readonly type: 'shift' }
+type Step = { readonly type: 'push' | 'both'; readonly size: number } | { readonly type: 'shift' }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ type: fc.constantFrom('push', 'both'), size: fc.integer({ min: 1, max: 60 }) }),
