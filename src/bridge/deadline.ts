@@ -8,7 +8,7 @@ import type { BodySource } from '../core/body-source.ts'
 import type { GatewayError } from '../core/errors.ts'
 
 /** Longest delay a timer takes, in milliseconds; beyond it, runtimes fire at once. */
-const MAX_DELAY_MS = 2_147_483_647
+export const MAX_DELAY_MS = 2_147_483_647
 
 /**
  * A deadline that moves on with every step. One timer serves all steps: it looks at the clock when
