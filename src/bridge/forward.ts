@@ -121,8 +121,9 @@ class Forwarding {
     const { pool } = this.#route
     const { request, journal } = this.#errand
     // gunicorn may close an idle connection while the request is on its way there; one that is not
-    // idempotent could then not be sent again, so it gets a connection of its own.
-    const reused = isIdempotent(request.method) ? pool?.take(server) : undefined
+    // idempotent, or whose body is gone by then, could not be sent again: it gets a connection of its own.
+    const isSafe = isIdempotent(request.method) && request.body === undefined
+    const reused = isSafe ? pool?.take(server) : undefined
     if (reused !== undefined) {
       try {
         return await this.#exchange(server, reused)
