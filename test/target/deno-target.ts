@@ -11,12 +11,24 @@ import { listeningOn, type RunningTarget, type Target, type TargetVariables } fr
 const PROGRAM = join(import.meta.dirname, 'deno-server.ts')
 
 /** Deno, on a free port unless `LISTEN` says otherwise. */
-export const denoTarget: Target = { name: 'deno', start: startDeno }
+export const denoTarget: Target = { name: 'deno', start: (variables) => startDeno(variables) }
 
-async function startDeno(variables: TargetVariables): Promise<RunningTarget> {
+/** Starts it with more permissions than those of {@link denoTarget}. */
+export async function startDeno(
+  variables: TargetVariables,
+  more: readonly string[] = []
+): Promise<RunningTarget> {
   const { log, stop, found } = await startServer({
     command: requireProgram(join(PROJECT_ROOT, 'node_modules', '.bin', 'deno')),
-    args: ['run', '--quiet', '--no-prompt', '--no-check', ...permissions(variables), PROGRAM],
+    args: [
+      'run',
+      '--quiet',
+      '--no-prompt',
+      '--no-check',
+      ...permissions(variables),
+      ...more,
+      PROGRAM,
+    ],
     env: { DENO_NO_UPDATE_CHECK: '1', ...variables },
     directory: await makeDirectory(),
     stopSignal: 'SIGTERM',
