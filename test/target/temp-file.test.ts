@@ -15,9 +15,10 @@ import { downloadBytes, sha256 } from '../backend/download.ts'
 import { makeDirectory } from '../backend/process.ts'
 import { BACKEND } from '../backend/programs.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
-import { eventually, within } from '../support/deadline.ts'
+import { eventually, logged, within } from '../support/deadline.ts'
 import { send } from '../support/http-client.ts'
-import { startDeno } from './deno-target.ts'
+import { type DenoOptions, startDeno } from './deno-target.ts'
+import type { RunningTarget } from './target.ts'
 
 /** Far more than the buffers of both systems' sockets hold for a client that reads nothing. */
 const DOWNLOAD_BYTES = 50_000_000
@@ -357,17 +358,21 @@ describe('serve() on Node and a request body of unknown length', () => {
 })
 
 describe('serve() on Deno to a slow client', () => {
-  async function startDenoFront(permissions: string[]): Promise<string> {
+  async function startDenoFront(
+    options: DenoOptions,
+    tmpdir: string = folder
+  ): Promise<RunningTarget> {
     const running = await startDeno(
-      { UPSTREAM: uwsgi.address, BUFFER_BYTES: '65536', TMPDIR: folder },
-      permissions
+      { UPSTREAM: uwsgi.address, BUFFER_BYTES: '65536', TMPDIR: tmpdir },
+      options
     )
     cleanUp.push(() => running.stop())
-    return running.origin
+    return running
   }
 
   test('frees the worker, and gives it the whole body', async () => {
-    const origin = await startDenoFront([`--allow-read=${folder}`, `--allow-write=${folder}`])
+    const permissions = [`--allow-read=${folder}`, `--allow-write=${folder}`]
+    const { origin } = await startDenoFront({ permissions })
     const client = await stall(origin, DOWNLOAD)
     await expectFreeWorker(origin)
     expect(await readdir(folder)).toEqual([])
@@ -377,5 +382,44 @@ describe('serve() on Deno to a slow client', () => {
       announced: '300000',
       length: 300_000,
     })
+  })
+
+  test('needs no variable but TMPDIR, where that is set', async () => {
+    const permissions = ['--allow-env=TMPDIR', `--allow-read=${folder}`, `--allow-write=${folder}`]
+    const front = await startDenoFront({ permissions, program: 'bridge', terminal: true })
+    const client = await stall(front.origin, DOWNLOAD)
+    await expectFreeWorker(front.origin)
+    expect(await readOn(client)).toEqual(WHOLE)
+  })
+
+  test.each<[string, () => string[]]>([
+    ['to write', () => []],
+    ['to read', () => [`--allow-write=${folder}`]],
+    ['to write there', () => ['--allow-read', '--allow-write=/nowhere']],
+    // The folder would be TMP or TEMP then, which are not for us to see: so it is /tmp.
+    ['to read the environment', () => ['--allow-env=TMPDIR']],
+  ])('asks nobody for a permission %s, and lets the backend wait', async (_what, permissions) => {
+    const allowed = permissions()
+    const seesTmpdir = allowed.includes('--allow-env=TMPDIR')
+    const running = await startDenoFront(
+      { permissions: allowed, program: seesTmpdir ? 'bridge' : 'server', terminal: true },
+      seesTmpdir ? '' : folder
+    )
+    const { origin } = running
+    const client = await stall(origin, DOWNLOAD)
+    await sleep(WHILE_MS)
+    let answered = false
+    const answer = send(origin, { target: '/' }).then(({ status }) => {
+      answered = true
+      return status
+    })
+    await sleep(WHILE_MS)
+    expect(answered).toBe(false)
+    const [body, status] = await Promise.all([readOn(client), answer])
+    expect([body, status]).toEqual([WHOLE, 200])
+    const upload = Readable.from([Buffer.alloc(300_000)])
+    expect((await send(origin, { target: '/', body: upload })).status).toBe(500)
+    await logged(running, /Cannot make a temporary file: wanted --allow-/)
+    expect(running.log()).not.toMatch(/requests \w+ access|Allow\?/)
   })
 })
