@@ -20,13 +20,16 @@ let pools: ConnectionPool[] = []
 beforeEach(() => {
   vi.useFakeTimers()
 })
-afterEach(() => {
+afterEach(expectNoTimer)
+
+/** A pool that is closed leaves nothing that would keep a process alive. */
+function expectNoTimer(): void {
   for (const pool of pools) pool.close()
   pools = []
   const timers = vi.getTimerCount()
   vi.useRealTimers()
   expect(timers).toBe(0)
-})
+}
 
 function makePool(limits: Partial<PoolLimits> = {}): ConnectionPool {
   const pool = new ConnectionPool({ keepalive: 2, keepaliveTimeout: TIMEOUT_MS, ...limits })
@@ -41,6 +44,11 @@ function fill(pool: ConnectionPool, count: number, to = ONE): MemoryConnection[]
     pool.put(to, connection)
     return connection
   })
+}
+
+/** Whether we closed it. */
+function isClosed({ closed }: MemoryConnection): boolean {
+  return closed
 }
 
 /** What a pool wraps is told by what is written to it. */
@@ -196,10 +204,13 @@ describe('ConnectionPool and time', () => {
     const late = fill(pool, 2)
     expect(vi.getTimerCount()).toBe(1)
     await pass(TIMEOUT_MS - 1)
-    const gone = (connection: MemoryConnection): boolean => connection.closed
-    expect([early.every(gone), late.some(gone), vi.getTimerCount()]).toEqual([true, false, 1])
+    expect([early.every(isClosed), late.some(isClosed), vi.getTimerCount()]).toEqual([
+      true,
+      false,
+      1,
+    ])
     await pass(1)
-    expect([late.every(gone), vi.getTimerCount(), pool.take(ONE)]).toEqual([true, 0, undefined])
+    expect([late.every(isClosed), vi.getTimerCount(), pool.take(ONE)]).toEqual([true, 0, undefined])
   })
 
   test('a timer begins anew behind a sweep that left none', async () => {

@@ -27,7 +27,11 @@ beforeAll(async () => {
 beforeEach(async () => {
   relay = await startRelay(gunicorn.address)
 })
-afterEach(async () => {
+afterEach(expectNoError)
+afterAll(() => gunicorn?.stop())
+
+/** An error that a test does not take is one that nobody expected. */
+async function expectNoError(): Promise<void> {
   for (const bridge of bridges) await bridge.close()
   await relay.stop()
   const unexpected = errors
@@ -35,8 +39,7 @@ afterEach(async () => {
   errors = []
   events = []
   expect(unexpected).toEqual([])
-})
-afterAll(() => gunicorn?.stop())
+}
 
 function bridgeTo(address: string, options: BridgeOptions = {}): Bridge {
   const bridge = createBridge(address, {
@@ -235,6 +238,15 @@ describe('a bridge to gunicorn', () => {
   })
 })
 
+/** A bridge with a connection that gunicorn has closed meanwhile. */
+async function withStaleConnection(): Promise<Bridge> {
+  const bridge = bridgeTo(relay.address)
+  await environOf(await fetchFrom(bridge, '/'))
+  await eventually('the end of an idle connection', () => relay.closedByBackend === 1)
+  await settle()
+  return bridge
+}
+
 describe('a bridge to gunicorn that keeps connections for a second', () => {
   let hasty: GunicornServer
   beforeAll(async () => {
@@ -245,15 +257,6 @@ describe('a bridge to gunicorn that keeps connections for a second', () => {
     await relay.stop()
     relay = await startRelay(hasty.address)
   })
-
-  /** A bridge with a connection that gunicorn has closed meanwhile. */
-  async function withStaleConnection(): Promise<Bridge> {
-    const bridge = bridgeTo(relay.address)
-    await environOf(await fetchFrom(bridge, '/'))
-    await eventually('the end of an idle connection', () => relay.closedByBackend === 1)
-    await settle()
-    return bridge
-  }
 
   test('opens another when it has seen the end of one', async () => {
     const bridge = await withStaleConnection()

@@ -51,14 +51,17 @@ let bridges: Bridge[] = []
 let errors: (Error & { code?: string })[] = []
 let events: ExchangeEvent[] = []
 
-afterEach(async () => {
+afterEach(expectNoError)
+
+/** An error that a test does not take is one that nobody expected. */
+async function expectNoError(): Promise<void> {
   for (const bridge of bridges) await bridge.close()
   const unexpected = errors
   bridges = []
   errors = []
   events = []
   expect(unexpected).toEqual([])
-})
+}
 
 function bridgeTo(
   backend: Backend,
@@ -172,12 +175,12 @@ describe('a bridge to gunicorn', () => {
   })
 })
 
-describe('a bridge to gunicorn that has closed an idle connection unseen', () => {
-  /** The first request leaves a connection behind; the backend closes that when the next packet comes. */
-  function closing(...more: string[]): Backend {
-    return new Backend(HELLO, (connection) => connection.end(), ...more)
-  }
+/** The first request leaves a connection behind; the backend closes that when the next packet comes. */
+function closing(...more: string[]): Backend {
+  return new Backend(HELLO, (connection) => connection.end(), ...more)
+}
 
+describe('a bridge to gunicorn that has closed an idle connection unseen', () => {
   test.each(['GET', 'HEAD', 'OPTIONS', 'DELETE'])(
     'sends %s once more, on a fresh one',
     async (method) => {

@@ -77,3 +77,11 @@ export class MemoryTempFile implements TempFile {
     this.size = Math.max(this.size, end)
   }
 }
+
+/** Waits for now more and now less of what is under way: one entry a call, over and over. */
+export function pacer(ticks: readonly number[]): () => Promise<void> {
+  let index = 0
+  return async function pace() {
+    for (let left = ticks[index++ % ticks.length] ?? 0; left > 0; left--) await Promise.resolve()
+  }
+}

@@ -5,7 +5,7 @@ import type { SpoolLimits } from '../../src/bridge/spool.ts'
 import { type BodySource, collect } from '../../src/core/body-source.ts'
 import { openTempFile } from '../../src/target/node/temp-file.ts'
 import { octets, text } from '../codec/wire.ts'
-import { FULL, MemoryDisk } from './memory-temp-file.ts'
+import { FULL, MemoryDisk, pacer } from './memory-temp-file.ts'
 
 const BROKEN = new Error('the backend reset the connection')
 
@@ -87,13 +87,6 @@ describe('readAhead() gives the bytes of its source', () => {
     readonly source: readonly number[]
     readonly disk: readonly number[]
     readonly reader: readonly number[]
-  }
-
-  function pacer(ticks: readonly number[]): () => Promise<void> {
-    let index = 0
-    return async () => {
-      for (let left = ticks[index++ % ticks.length] ?? 0; left > 0; left--) await null
-    }
   }
 
   async function passThrough(
@@ -365,6 +358,7 @@ describe('readAhead().cancel() cancels the source and frees the file', () => {
     }
     setup.source.feed('abcd', 'efgh')
     await settle()
+    expect(setup.source.reads).toBe(2)
     await expectFreed(setup)
   })
 })

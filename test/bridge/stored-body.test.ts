@@ -6,7 +6,7 @@ import { type BodySource, collect } from '../../src/core/body-source.ts'
 import { openTempFile } from '../../src/target/node/temp-file.ts'
 import { octets, text } from '../codec/wire.ts'
 import { MemoryBody } from './memory-connection.ts'
-import { FULL, MemoryDisk } from './memory-temp-file.ts'
+import { FULL, MemoryDisk, pacer } from './memory-temp-file.ts'
 
 const GONE = new Error('the client closed the connection')
 
@@ -42,6 +42,24 @@ function settle(): Promise<void> {
   })
 }
 
+/** Runs attempts that give up, then one that does not: what that read, if the body was whole. */
+async function lastAttempt(
+  body: StoredBody,
+  tries: readonly (readonly [number, boolean])[]
+): Promise<string | undefined> {
+  const underWay: Promise<unknown>[] = []
+  for (const [reads, leavesOne] of tries) {
+    if (!body.isWhole) break
+    const attempt = body.start()
+    for (let left = reads; left > 0; left--) await attempt.read()
+    if (leavesOne) underWay.push(attempt.read())
+    await attempt.cancel(undefined)
+  }
+  const got = body.isWhole ? await rest(body.start()) : undefined
+  await Promise.all(underWay)
+  return got
+}
+
 describe('StoredBody.start() gives the body from its first byte', () => {
   const chunks = fc.array(fc.string({ minLength: 1, maxLength: 40, unit: 'binary-ascii' }), {
     maxLength: 20,
@@ -50,31 +68,6 @@ describe('StoredBody.start() gives the body from its first byte', () => {
   /** How many chunks each attempt reads, and whether it leaves one more read under way. */
   const attempts = fc.array(fc.tuple(fc.nat(12), fc.boolean()), { maxLength: 5 })
   const ticks = fc.array(fc.nat(6), { minLength: 1, maxLength: 8 })
-
-  function pacer(pace: readonly number[]): () => Promise<void> {
-    let index = 0
-    return async () => {
-      for (let left = pace[index++ % pace.length] ?? 0; left > 0; left--) await null
-    }
-  }
-
-  /** Runs attempts that give up, then one that does not: what that read, if the body was whole. */
-  async function lastAttempt(
-    body: StoredBody,
-    tries: readonly (readonly [number, boolean])[]
-  ): Promise<string | undefined> {
-    const underWay: Promise<unknown>[] = []
-    for (const [reads, leavesOne] of tries) {
-      if (!body.isWhole) break
-      const attempt = body.start()
-      for (let left = reads; left > 0; left--) await attempt.read()
-      if (leavesOne) underWay.push(attempt.read())
-      await attempt.cancel(undefined)
-    }
-    const got = body.isWhole ? await rest(body.start()) : undefined
-    await Promise.all(underWay)
-    return got
-  }
 
   test('after any attempts, one with a read under way included', async () => {
     let whole = 0

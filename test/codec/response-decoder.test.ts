@@ -363,25 +363,25 @@ describe('ResponseDecoder, any input', () => {
   })
 })
 
-describe('ResponseDecoder.reusable', () => {
-  /** What it says behind every byte, and at the end, for every cut of the bytes. */
-  function isReusable(wire: string, method = 'GET', end = false): boolean {
-    const bytes = octets(wire)
-    const answers = [...everyCut(bytes), byteByByte(bytes)].map((chunks) => {
-      const decoder = new ResponseDecoder({ method })
-      for (const chunk of chunks) {
-        decoder.push(chunk)
-        // Before its end a connection is in use, whatever the head said.
-        if (!decoder.complete) expect(decoder.reusable).toBe(false)
-      }
-      if (end) decoder.pushEnd()
-      expect(decoder.complete).toBe(true)
-      return decoder.reusable
-    })
-    expect(new Set(answers).size).toBe(1)
-    return answers[0] === true
-  }
+/** What it says behind every byte, and at the end, for every cut of the bytes. */
+function isReusable(wire: string, method = 'GET', end = false): boolean {
+  const bytes = octets(wire)
+  const answers = [...everyCut(bytes), byteByByte(bytes)].map((chunks) => {
+    const decoder = new ResponseDecoder({ method })
+    for (const chunk of chunks) {
+      decoder.push(chunk)
+      // Before its end a connection is in use, whatever the head said.
+      if (!decoder.complete) expect(decoder.reusable).toBe(false)
+    }
+    if (end) decoder.pushEnd()
+    expect(decoder.complete).toBe(true)
+    return decoder.reusable
+  })
+  expect(new Set(answers).size).toBe(1)
+  return answers[0] === true
+}
 
+describe('ResponseDecoder.reusable', () => {
   const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`
 
   test.each<[string, string, string]>([

@@ -48,13 +48,16 @@ beforeAll(async () => {
 afterAll(async () => {
   await uwsgi?.stop()
 })
-afterEach(async () => {
+afterEach(expectNothingLeft)
+
+/** Stops what a test started, and looks for what that forgot. */
+async function expectNothingLeft(): Promise<void> {
   for (const undo of cleanUp.toReversed()) await undo()
   cleanUp = []
   if (tmpdirBefore === undefined) delete process.env['TMPDIR']
   else process.env['TMPDIR'] = tmpdirBefore
   expect(await readdir(folder)).toEqual([])
-})
+}
 
 interface Front {
   readonly origin: string
@@ -199,6 +202,7 @@ describe('serve() on Node to a slow client', () => {
     client.resetAndDestroy()
     await expectNoFile()
     await eventually('the event of the download', () => events.length === 2)
+    expect(events.map(({ error }) => error)).toEqual([undefined, undefined])
   })
 
   test('deletes the file and lets the backend go when the client goes away before', async () => {
@@ -287,19 +291,19 @@ describe('serve() on Node', () => {
   })
 })
 
-describe('serve() on Node and a request body of unknown length', () => {
-  /** `size` bytes of the pattern; half way it waits for a gate. */
-  function upload(size: number, halfWay?: () => Promise<unknown>): Readable {
-    const bytes = downloadBytes(size)
-    async function* pieces(): AsyncGenerator<Uint8Array> {
-      for (let at = 0; at < size; at += 100_000) {
-        if (halfWay !== undefined && at === Math.floor(size / 200_000) * 100_000) await halfWay()
-        yield bytes.subarray(at, at + 100_000)
-      }
+/** `size` bytes of the pattern; half way it waits for a gate. */
+function upload(size: number, halfWay?: () => Promise<unknown>): Readable {
+  const bytes = downloadBytes(size)
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    for (let at = 0; at < size; at += 100_000) {
+      if (halfWay !== undefined && at === Math.floor(size / 200_000) * 100_000) await halfWay()
+      yield bytes.subarray(at, at + 100_000)
     }
-    return Readable.from(pieces())
   }
+  return Readable.from(pieces())
+}
 
+describe('serve() on Node and a request body of unknown length', () => {
   test('keeps it in a file, and announces its length', async () => {
     const { origin } = await startFront()
     const before = bodyMemory()
@@ -357,19 +361,19 @@ describe('serve() on Node and a request body of unknown length', () => {
   })
 })
 
-describe('serve() on Deno to a slow client', () => {
-  async function startDenoFront(
-    options: DenoOptions,
-    tmpdir: string = folder
-  ): Promise<RunningTarget> {
-    const running = await startDeno(
-      { UPSTREAM: uwsgi.address, BUFFER_BYTES: '65536', TMPDIR: tmpdir },
-      options
-    )
-    cleanUp.push(() => running.stop())
-    return running
-  }
+async function startDenoFront(
+  options: DenoOptions,
+  tmpdir: string = folder
+): Promise<RunningTarget> {
+  const running = await startDeno(
+    { UPSTREAM: uwsgi.address, BUFFER_BYTES: '65536', TMPDIR: tmpdir },
+    options
+  )
+  cleanUp.push(() => running.stop())
+  return running
+}
 
+describe('serve() on Deno to a slow client', () => {
   test('frees the worker, and gives it the whole body', async () => {
     const permissions = [`--allow-read=${folder}`, `--allow-write=${folder}`]
     const { origin } = await startDenoFront({ permissions })
@@ -417,8 +421,8 @@ describe('serve() on Deno to a slow client', () => {
     expect(answered).toBe(false)
     const [body, status] = await Promise.all([readOn(client), answer])
     expect([body, status]).toEqual([WHOLE, 200])
-    const upload = Readable.from([Buffer.alloc(300_000)])
-    expect((await send(origin, { target: '/', body: upload })).status).toBe(500)
+    const large = Readable.from([Buffer.alloc(300_000)])
+    expect((await send(origin, { target: '/', body: large })).status).toBe(500)
     await logged(running, /Cannot make a temporary file: wanted --allow-/)
     expect(running.log()).not.toMatch(/requests \w+ access|Allow\?/)
   })
