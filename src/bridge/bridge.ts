@@ -263,7 +263,12 @@ class UwsgiBridge {
     }
     const headers = withoutHidden(response.headers, hiddenHeaders)
     const { body } = response
-    if (body === undefined || !buffering || !mayBuffer(response, ignoredHeaders)) {
+    if (
+      body?.bytes !== undefined ||
+      body === undefined ||
+      !buffering ||
+      !mayBuffer(response, ignoredHeaders)
+    ) {
       return { ...response, headers }
     }
     const limits = { ...this.#options, openTempFile: this.#openTempFile }
@@ -306,7 +311,9 @@ class UwsgiBridge {
       const onSent = (size: number): void => void (journal.requestBytes += size)
       return { ...response, tunnel: watchTunnel(tunnel, { onChunk, onSent, onEnd }) }
     }
-    if (body !== undefined) return { ...response, body: watched(body, { onChunk, onEnd }) }
+    // What is in memory is as good as sent.
+    if (body?.bytes !== undefined) onChunk(body.bytes.length)
+    else if (body !== undefined) return { ...response, body: watched(body, { onChunk, onEnd }) }
     this.#end(status, journal, codeOf(error))
     return response
   }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Connection } from './connection.ts'
+import { MAX_DELAY_MS } from './deadline.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
 /** How many connections wait, and how long. */
@@ -38,7 +39,7 @@ export class ConnectionPool {
 
   /** Keeps a connection whose last response is complete, or closes it where there are enough. */
   put(server: UpstreamServer, connection: Connection): void {
-    const waiting = this.#idle.get(server) ?? []
+    const waiting = (this.#idle.get(server) ?? []).filter((idle) => !idle.isGone)
     if (this.#closed || waiting.length >= this.#limits.keepalive) {
       connection.close()
       return
@@ -47,7 +48,7 @@ export class ConnectionPool {
     idle.wait()
     waiting.push(idle)
     this.#idle.set(server, waiting)
-    this.#timer ??= setTimeout(() => this.#sweep(), this.#limits.keepaliveTimeout)
+    if (this.#timer === undefined) this.#sleep()
   }
 
   /** Closes all that wait, and keeps none any more. */
@@ -61,7 +62,7 @@ export class ConnectionPool {
   }
 
   #isLate({ idleSince }: KeptConnection): boolean {
-    return performance.now() - idleSince > this.#limits.keepaliveTimeout
+    return performance.now() - idleSince >= this.#limits.keepaliveTimeout
   }
 
   /** One timer for all, since one each would cost every request. */
@@ -73,9 +74,17 @@ export class ConnectionPool {
       if (kept.length > 0) this.#idle.set(server, kept)
       else this.#idle.delete(server)
     }
-    if (this.#idle.size > 0) {
-      this.#timer = setTimeout(() => this.#sweep(), this.#limits.keepaliveTimeout)
+    if (this.#idle.size > 0) this.#sleep()
+  }
+
+  /** Until the first of them will be late; of those of one backend, that is the first. */
+  #sleep(): void {
+    let oldest = performance.now()
+    for (const [idle] of this.#idle.values()) {
+      if (idle !== undefined) oldest = Math.min(oldest, idle.idleSince)
     }
+    const delayMs = oldest + this.#limits.keepaliveTimeout - performance.now()
+    this.#timer = setTimeout(() => this.#sweep(), Math.min(Math.max(delayMs, 1), MAX_DELAY_MS))
   }
 }
 
@@ -101,7 +110,9 @@ class KeptConnection implements Connection {
     const reading = this.#connection.read()
     this.#reading = reading
     const leave = (): void => {
-      if (this.#reading === reading) this.#gone = true
+      if (this.#reading !== reading) return
+      this.#gone = true
+      this.#connection.close()
     }
     reading.then(leave, leave)
   }

@@ -65,7 +65,11 @@ export async function prepareRequest(
     if (framing.type === 'known') {
       const exact = exactly(timed, framing.length)
       kept = handling.isRepeatable
-        ? new StoredBody(exact, storeLimits(options, handling.openTempFile))
+        ? new StoredBody(exact, {
+            ...storeLimits(options, handling.openTempFile),
+            // A second attempt is worth no more memory than that.
+            maxBufferedBodyBytes: options.bufferBytes,
+          })
         : plainBody(exact)
     } else {
       kept = await measure(timed, options, handling.openTempFile)

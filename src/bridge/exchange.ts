@@ -8,7 +8,7 @@
  * @module
  */
 import { ResponseDecoder, type ResponseEvent } from '../codec/response-decoder.ts'
-import type { BodySource } from '../core/body-source.ts'
+import { type BodySource, bytesSource, concat } from '../core/body-source.ts'
 import { clientError, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { Tunnel } from '../core/tunnel.ts'
@@ -108,6 +108,9 @@ class Exchange {
     const { status, reason, headers, framing } = head
     if (status === 101) return { status, reason, headers, tunnel: await this.#handOver(sent) }
     if (framing.type === 'none') return { status, reason, headers }
+    if (this.#decoder.complete) {
+      return { status, reason, headers, body: bytesSource(this.#takeRest()) }
+    }
     const body: BodySource = {
       read: () => this.#readBody(),
       cancel: async () => this.#onAbort(),
@@ -126,6 +129,17 @@ class Exchange {
     }
     this.#release()
     return connectionTunnel(this.#connection, first, this.#idleTimeout)
+  }
+
+  /** What has come of the body, once all of it has. */
+  #takeRest(): Uint8Array {
+    const chunks: Uint8Array[] = []
+    let total = 0
+    for (let event = this.#decoder.next(); event?.type === 'body'; event = this.#decoder.next()) {
+      chunks.push(event.data)
+      total += event.data.length
+    }
+    return concat(chunks, total)
   }
 
   readonly #onAbort = (): void => {

@@ -124,8 +124,9 @@ class Forwarding {
     const { pool } = this.#route
     const { request, journal } = this.#errand
     // gunicorn may close an idle connection while the request is on its way there; one that is not
-    // idempotent could then not be sent again, so it gets a connection of its own.
-    const reused = isIdempotent(request.method) ? pool?.take(server) : undefined
+    // idempotent, or whose body is gone by then, could not be sent again: it gets a connection of its own.
+    const isSafe = isIdempotent(request.method) && request.body === undefined
+    const reused = isSafe ? pool?.take(server) : undefined
     if (reused !== undefined) {
       try {
         return await this.#exchange(server, reused)
@@ -171,7 +172,7 @@ class Forwarding {
     if (response.tunnel !== undefined) {
       return { ...response, tunnel: watchTunnel(response.tunnel, { onEnd: end }) }
     }
-    if (response.body !== undefined) {
+    if (response.body !== undefined && response.body.bytes === undefined) {
       return { ...response, body: watched(response.body, { onEnd: end }) }
     }
     end()

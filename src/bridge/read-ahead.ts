@@ -13,6 +13,7 @@ import { Spool, type SpoolLimits } from './spool.ts'
 /** Reads a source to its end, or to the limits, whether anybody reads the result or not. */
 export function readAhead(source: BodySource, limits: SpoolLimits): BodySource {
   const reader = new ReadAhead(source, limits)
+  reader.start()
   return { read: () => reader.read(), cancel: (reason) => reader.cancel(reason) }
 }
 
@@ -31,6 +32,11 @@ class ReadAhead {
   constructor(source: BodySource, limits: SpoolLimits) {
     this.#source = source
     this.#spool = new Spool(limits)
+  }
+
+  /** A client may be so slow that its first read comes long after the head. */
+  start(): void {
+    this.#goOn()
   }
 
   async read(): Promise<Uint8Array | undefined> {

@@ -50,15 +50,21 @@ export class Spool {
 
   /** Whether nothing waits. */
   get isEmpty(): boolean {
-    return this.#chunks.length === 0 && this.#fileFrom === this.#fileTo && !this.#holdsTail
+    return this.#closed || (this.#chunks.length === 0 && this.#fileIsEmpty && !this.#holdsTail)
   }
 
   /** Whether the writer should wait for the reader. */
   get isFull(): boolean {
     if (this.#holdsTail) return true
     const { bufferBytes, maxTempFileBytes, openTempFile } = this.#limits
-    if (this.#fileFrom === this.#fileTo && this.#memoryBytes < bufferBytes) return false
-    return openTempFile === undefined || this.#fileBroken || this.#fileTo >= maxTempFileBytes
+    if (this.#fileIsEmpty && this.#memoryBytes < bufferBytes) return false
+    // A file that has been read is written again from its beginning.
+    const fileBytes = this.#fileIsEmpty ? 0 : this.#fileTo
+    return openTempFile === undefined || this.#fileBroken || fileBytes >= maxTempFileBytes
+  }
+
+  get #fileIsEmpty(): boolean {
+    return this.#fileFrom === this.#fileTo
   }
 
   get #holdsTail(): boolean {
@@ -68,14 +74,18 @@ export class Spool {
   /** Takes a chunk, which nobody else may change afterwards. Never rejects: what no file takes stays in memory. */
   async push(chunk: Uint8Array): Promise<void> {
     const { bufferBytes, openTempFile } = this.#limits
-    const fileIsEmpty = this.#fileFrom === this.#fileTo
+    if (this.#closed) return
+    if (this.#holdsTail) {
+      this.#behindFile.push(chunk)
+      return
+    }
     const memoryTakes = this.#memoryBytes < bufferBytes || openTempFile === undefined
-    if (fileIsEmpty && (memoryTakes || this.#fileBroken)) {
+    if (this.#fileIsEmpty && (memoryTakes || this.#fileBroken)) {
       this.#chunks.push(chunk)
       this.#memoryBytes += chunk.length
       return
     }
-    if (fileIsEmpty) this.#fileFrom = this.#fileTo = 0
+    if (this.#fileIsEmpty) this.#fileFrom = this.#fileTo = 0
     try {
       this.#file ??= await openTempFile?.()
       if (this.#closed) this.#file?.close()
@@ -90,12 +100,13 @@ export class Spool {
 
   /** The oldest bytes; `undefined` when nothing waits. Rejects when the file cannot be read. */
   async shift(): Promise<Uint8Array | undefined> {
+    if (this.#closed) return undefined
     const chunk = this.#chunks.shift()
     if (chunk !== undefined) {
       this.#memoryBytes -= chunk.length
       return chunk
     }
-    if (this.#fileFrom === this.#fileTo) return this.#behindFile.shift()
+    if (this.#fileIsEmpty) return this.#behindFile.shift()
     const size = Math.min(FILE_READ_BYTES, this.#fileTo - this.#fileFrom)
     const bytes = await this.#file?.read(this.#fileFrom, size)
     if (bytes === undefined || bytes.length === 0) throw new Error('the temporary file was cut')

@@ -103,7 +103,7 @@ export class StoredBody implements RequestBody {
     let index = 0
     let fileOffset = 0
     const read = async (): Promise<Uint8Array | undefined> => {
-      while (this.#latest === self) {
+      while (this.#latest === self && !this.#closed) {
         const chunk = this.#chunks[index]
         if (chunk !== undefined) {
           index++
@@ -120,7 +120,7 @@ export class StoredBody implements RequestBody {
         const unkept = this.#unkept
         this.#unkept = undefined
         if (unkept !== undefined) return unkept
-        if (this.#ended || this.#closed) return undefined
+        if (this.#ended) return undefined
         await this.#advance()
       }
       return undefined

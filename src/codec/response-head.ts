@@ -59,7 +59,7 @@ export function parseResponseHead(text: string, method: string): ResponseHead {
   if (status < 100 || status > 599) throw protocolError(`its status is ${status}`)
   const framing = responseFraming(status, method, fields)
   const nominated = connectionOptions(fields)
-  const persistent = first.startsWith('HTTP/1.1') && !nominated.has('close')
+  const persistent = first.startsWith('HTTP/1.1 ') && !nominated.has('close')
   const head = { status, reason, headers: endToEnd(fields, status, nominated), framing, persistent }
   return status === 101 ? { ...head, upgrade: single(fields, 'upgrade')?.toLowerCase() } : head
 }

@@ -11,6 +11,12 @@ import { clientError, GatewayError } from './errors.ts'
 
 /** A body, read chunk by chunk. */
 export interface BodySource {
+  /**
+   * All of it, where it is in memory before the first read: whoever takes this need not read, nor
+   * cancel. Most responses are so small, and each layer that waits for their end costs them more than
+   * their bytes do.
+   */
+  readonly bytes?: Uint8Array | undefined
   /** The next chunk, never empty; `undefined` at the end. Rejects when the body cannot be completed. */
   read(): Promise<Uint8Array | undefined>
   /** Gives up on the rest. Idempotent; never rejects; nothing happens after the end. */
@@ -89,6 +95,7 @@ export function watched(source: BodySource, watch: BodyWatch): BodySource {
 export function bytesSource(bytes: Uint8Array): BodySource {
   let rest: Uint8Array | undefined = bytes.length > 0 ? bytes : undefined
   return {
+    bytes,
     async read() {
       const chunk = rest
       rest = undefined

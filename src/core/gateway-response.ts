@@ -120,8 +120,17 @@ export function toResponse(response: GatewayResponse, form: ResponseForm): Respo
     headers.append(name, form.headerEncoding === 'utf8' ? (nativeToText(value) ?? value) : value)
   }
   const { body, status, reason } = response
-  const stream = body === undefined ? null : (form.bodyStream ?? sourceStream)(body, length)
-  return new Response(stream, { status, statusText: reason, headers, ...ENCODED })
+  return new Response(bodyInit(body, length, form), { status, statusText: reason, headers, ...ENCODED })
+}
+
+function bodyInit(
+  body: BodySource | undefined,
+  length: number | undefined,
+  form: ResponseForm
+): BodyInit | null {
+  if (body === undefined) return null
+  if (body.bytes !== undefined) return body.bytes as Uint8Array<ArrayBuffer>
+  return (form.bodyStream ?? sourceStream)(body, length)
 }
 
 /**

@@ -6,6 +6,7 @@
  */
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
+import process from 'node:process'
 import type { Address } from '../bridge/address.ts'
 import { type Bridge, createBridgeOn, type UpstreamConfig } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
@@ -169,13 +170,29 @@ function accessLine(
   })
 }
 
-/** Deno would stop and ask its terminal for a permission in the middle of a response. */
+/**
+ * Deno would stop all requests and ask its terminal for a permission in the middle of a response; one
+ * to write a file is not enough, since it is read, too.
+ */
 async function openPermittedFile(): Promise<TempFile> {
-  const environment = await Deno.permissions.query({ name: 'env', variable: 'TMPDIR' })
-  const folder = environment.state === 'granted' ? tmpdir() : '/tmp'
-  const { state } = await Deno.permissions.query({ name: 'write', path: folder })
-  if (state === 'granted') return await openTempFile(folder)
-  throw new Error(`Cannot make a temporary file: wanted --allow-write=${folder}`)
+  const path = await tempFolder()
+  for (const name of ['read', 'write'] as const) {
+    const { state } = await Deno.permissions.query({ name, path })
+    if (state !== 'granted') {
+      throw new Error(`Cannot make a temporary file: wanted --allow-${name}=${path}`)
+    }
+  }
+  return await openTempFile(path)
+}
+
+/** node:os reads these variables, in this order, until one is set. */
+async function tempFolder(): Promise<string> {
+  for (const variable of ['TMPDIR', 'TMP', 'TEMP']) {
+    const { state } = await Deno.permissions.query({ name: 'env', variable })
+    if (state !== 'granted') return '/tmp'
+    if (process.env[variable]) break
+  }
+  return tmpdir()
 }
 
 /** A socket that nobody answers on any more: the file outlives a process that was killed. */

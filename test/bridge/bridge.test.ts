@@ -219,9 +219,10 @@ describe('bridge errors', () => {
 
 describe('bridge.close()', () => {
   test('answers 503 from now on, and waits for the requests under way', async () => {
-    const { bridge, connections, onError } = setUp(HELLO)
+    const { bridge, connections, onError } = setUp(HELLO.slice(0, -1))
     const { body } = await bridge.handle(HEAD, undefined)
     const closed = bridge.close()
+    connections[0]?.respond('o')
     expect((await bridge.handle(HEAD, undefined)).status).toBe(503)
     expect(onError.mock.calls[0]?.[0]).toMatchObject({ code: 'ERR_CLOSED' })
     expect([connections.length, await settled(closed)]).toEqual([1, false])
@@ -237,7 +238,7 @@ describe('bridge.close()', () => {
   })
 
   test('resolves for everybody who called it', async () => {
-    const { bridge } = setUp(HELLO)
+    const { bridge } = setUp(HELLO.slice(0, -1))
     const { body } = await bridge.handle(HEAD, undefined)
     const closed = [bridge.close(), bridge.close()]
     await body?.cancel(undefined)

@@ -31,7 +31,8 @@ const answersLate: Plan = async (connection) => {
   vi.advanceTimersByTime(5)
   connection.onWrite = async () => {
     vi.advanceTimersByTime(20)
-    connection.respond('HTTP/1.1 201 Made\r\nContent-Length: 5\r\n\r\nhello')
+    connection.respond('HTTP/1.1 201 Made\r\nContent-Length: 5\r\n\r\nhell')
+    connection.respond('o')
   }
 }
 const diesLate: Plan = (connection) => {
@@ -59,6 +60,7 @@ describe('onExchange', () => {
     expect(events).toEqual([])
     vi.advanceTimersByTime(300)
     await response.body?.read()
+    await response.body?.read()
     expect(events).toEqual([])
     await response.body?.read()
     expect(events).toEqual([
@@ -79,6 +81,14 @@ describe('onExchange', () => {
         traceparent: undefined,
       },
     ])
+  })
+
+  test('comes at once for a body that is in memory', async () => {
+    const { bridge, events } = groupOf([OK])
+    const { body } = await bridge.handle(headOf('GET'), undefined)
+    expect(events).toMatchObject([{ status: 200, responseBytes: 5, error: undefined }])
+    await body?.cancel(undefined)
+    expect(events.length).toBe(1)
   })
 
   test('counts body bytes both ways', async () => {
@@ -231,7 +241,7 @@ describe('onExchange', () => {
   })
 
   test('comes for a place that is not to be had', async () => {
-    const { bridge, events } = groupOf([OK], { maxConns: 1, queue: 0 })
+    const { bridge, events } = groupOf([answersEndlessly(200)], { maxConns: 1, queue: 0 })
     const first = await bridge.handle(headOf('GET'), undefined)
     await ask(bridge)
     await first.body?.cancel(undefined)
@@ -251,7 +261,7 @@ describe('onExchange of fetch()', () => {
   })
 
   test('hears of a stream that is cancelled', async () => {
-    const { bridge, events } = groupOf([answers(200, 'hello')])
+    const { bridge, events } = groupOf([answersEndlessly(200)])
     const response = await bridge.fetch(new Request('http://h.example/'))
     await response.body?.cancel()
     expect(events).toMatchObject([{ status: 200, error: 'ERR_CLIENT_CLOSED', responseBytes: 0 }])

@@ -86,6 +86,15 @@ export function answers(status: number, body: string, ...headers: string[]): Pla
   return (connection) => void connection.respond(wire(status, body, ...headers))
 }
 
+/** Answers at once, but for the last byte, which comes with the next turn of the event loop. */
+export function answersInPieces(status: number, body: string): Plan {
+  return (connection) => {
+    const all = wire(status, body)
+    connection.respond(all.slice(0, -1))
+    setImmediate(() => connection.respond(all.slice(-1)))
+  }
+}
+
 /** Answers with a body that goes on and on, as far as anybody can tell. */
 export function answersEndlessly(status: number): Plan {
   return (connection) => void connection.respond(`HTTP/1.1 ${status} Said So\r\n\r\nand so on`)

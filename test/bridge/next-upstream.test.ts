@@ -6,6 +6,7 @@ import {
   answers,
   answersBehind,
   answersEndlessly,
+  answersInPieces,
   ask,
   bodyOf,
   cuts,
@@ -471,10 +472,12 @@ describe('the place at a backend', () => {
   })
 
   test('is held until the body has been read', async () => {
-    const { bridge } = groupOf([OK], { maxConns: 1, queue: 0, buffering: false })
+    const plan = answersInPieces(200, 'hello')
+    const { bridge } = groupOf([plan], { maxConns: 1, queue: 0, buffering: false })
     const response = await bridge.handle(headOf('GET'), undefined)
     const refused = await ask(bridge)
     expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
+    await response.body?.read()
     await response.body?.read()
     await response.body?.read()
     expect((await ask(bridge)).status).toBe(200)
@@ -539,6 +542,8 @@ describe('the place at a backend', () => {
       maxFails: 0,
       queue: 5,
       queueTimeout: 50,
+      // Read ahead, the bodies that are held below would end at readTimeout.
+      buffering: false,
       interceptErrors: ({ status }) =>
         status === 503 ? new Response('ours', { status }) : undefined,
     })

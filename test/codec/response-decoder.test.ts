@@ -400,3 +400,72 @@ describe('ResponseDecoder, any input', () => {
     ])
   })
 })
+
+/** What it says behind every byte, and at the end, for every cut of the bytes. */
+function isReusable(wire: string, method = 'GET', end = false): boolean {
+  const bytes = octets(wire)
+  const answers = [...everyCut(bytes), byteByByte(bytes)].map((chunks) => {
+    const decoder = new ResponseDecoder({ method })
+    for (const chunk of chunks) {
+      decoder.push(chunk)
+      // Before its end a connection is in use, whatever the head said.
+      if (!decoder.complete) expect(decoder.reusable).toBe(false)
+    }
+    if (end) decoder.pushEnd()
+    expect(decoder.complete).toBe(true)
+    return decoder.reusable
+  })
+  expect(new Set(answers).size).toBe(1)
+  return answers[0] === true
+}
+
+describe('ResponseDecoder.reusable', () => {
+  const CHUNKED = `${OK}Transfer-Encoding: chunked\r\n\r\n`
+
+  test.each<[string, string, string]>([
+    ['Content-Length', HELLO, 'GET'],
+    ['Content-Length 0', `${OK}Content-Length: 0\r\n\r\n`, 'GET'],
+    ['chunks', `${CHUNKED}5\r\nhello\r\n0\r\n\r\n`, 'GET'],
+    ['chunks and trailers', `${CHUNKED}0\r\nX-A: b\r\n\r\n`, 'GET'],
+    ['nothing, to HEAD', `${OK}Content-Length: 5\r\n\r\n`, 'HEAD'],
+    ['nothing, to HEAD, chunked', CHUNKED, 'HEAD'],
+    ['nothing, by 204', 'HTTP/1.1 204 No Content\r\n\r\n', 'GET'],
+    ['nothing, by 304', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n', 'GET'],
+    ['Content-Length behind an interim response', `HTTP/1.1 100 Continue\r\n\r\n${HELLO}`, 'GET'],
+  ])('behind a response that ends by %s', (_what, wire, method) => {
+    expect(isReusable(wire, method)).toBe(true)
+  })
+
+  test.each<[string, string, string]>([
+    ['Content-Length', `${HELLO}!`, 'GET'],
+    ['Content-Length 0', `${OK}Content-Length: 0\r\n\r\n\r\n`, 'GET'],
+    ['chunks', `${CHUNKED}0\r\n\r\n!`, 'GET'],
+    ['a body to HEAD', HELLO, 'HEAD'],
+    ['a body with 304', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\nhello', 'GET'],
+    ['another response', HELLO + HELLO, 'GET'],
+  ])('not where bytes came behind it: %s', (_what, wire, method) => {
+    expect(isReusable(wire, method)).toBe(false)
+  })
+
+  test.each<[string, string]>([
+    ['Connection: close', HELLO.replace('\r\n', '\r\nConnection: close\r\n')],
+    ['HTTP/1.0', HELLO.replace('1.1', '1.0')],
+    ['no status line', 'Content-Length: 5\r\n\r\nhello'],
+    ['HTTP/1.0 behind an interim HTTP/1.1', `HTTP/1.1 100 C\r\n\r\n${HELLO.replace('1.1', '1.0')}`],
+  ])('not with %s', (_what, wire) => {
+    expect(isReusable(wire)).toBe(false)
+  })
+
+  test('not where its end is the end of the connection', () => {
+    expect(isReusable(`${OK}\r\nhello`, 'GET', true)).toBe(false)
+  })
+
+  test('not behind a response that is refused or cut', () => {
+    const cut = new ResponseDecoder({ method: 'GET' })
+    cut.push(octets(HELLO.slice(0, -1)))
+    expect(() => cut.pushEnd()).toThrow('1 bytes before the end')
+    const refused = new ResponseDecoder({ method: 'GET' })
+    expect(() => refused.push(octets(`${OK}nonsense\r\n\r\n`))).toThrow('no valid name')
+    expect([cut.reusable, refused.reusable]).toEqual([false, false])
+  })
+})

@@ -344,3 +344,29 @@ describe('parseResponseHead() finds the framing', () => {
     expect(parse(['HTTP/1.1 200 OK', ...lines], 'HEAD')).toBe(REFUSED)
   })
 })
+
+describe('parseResponseHead() says whether the backend keeps the connection (RFC 9112 §9.3)', () => {
+  test.each<[string, string[], boolean]>([
+    ['HTTP/1.1 200 OK', [], true],
+    ['HTTP/1.1 404 Not Found', ['Content-Length: 0'], true],
+    ['HTTP/1.1 200 OK', ['Connection: keep-alive'], true],
+    ['HTTP/1.1 200 OK', ['Connection: X-A, X-B'], true],
+    ['HTTP/1.1 200 OK', ['Connection: closed'], true],
+    ['HTTP/1.1 200 OK', ['X-Connection: close'], true],
+    ['HTTP/1.1 200 OK', ['Connection: close'], false],
+    ['HTTP/1.1 200 OK', ['connection: CLOSE'], false],
+    ['HTTP/1.1 200 OK', ['Connection: keep-alive', 'Connection: x-a , Close'], false],
+    ['HTTP/1.1 200 OK', ['Connection: keep-alive, close'], false],
+    // Where the version is another, so may be what its peers do with a connection.
+    ['HTTP/1.0 200 OK', [], false],
+    ['HTTP/1.0 200 OK', ['Connection: keep-alive'], false],
+    ['HTTP/2 200 OK', [], false],
+    ['HTTP/2.0 200 OK', [], false],
+    ['HTTP/1.10 200 OK', [], false],
+    // CGI says nothing of connections.
+    ['Status: 200 OK', [], false],
+    ['Status: 200 OK', ['Connection: keep-alive'], false],
+  ])('%s %j: %s', (first, lines, persistent) => {
+    expect(parse([first, ...lines])).toMatchObject({ persistent })
+  })
+})

@@ -35,12 +35,14 @@ export async function writeResponse(
   limit: SendLimit
 ): Promise<number> {
   const { status, reason, headers, body } = response
-  const sending = new Sending(outgoing, limit)
   outgoing.writeHead(status, reason, headers.flat())
-  if (body === undefined) {
-    sending.end()
-    return 0
+  if (body === undefined || isSmall(body.bytes)) {
+    outgoing.end(body?.bytes)
+    // The system has taken it by now, unless the client lags behind with what came before.
+    if ((outgoing.socket?.writableLength ?? 0) > 0) new Sending(outgoing, limit).begin()
+    return body?.bytes?.length ?? 0
   }
+  const sending = new Sending(outgoing, limit)
   outgoing.on('close', () => void body.cancel(undefined))
   try {
     return await writeBody(outgoing, body, sending)
@@ -50,6 +52,10 @@ export async function writeResponse(
     else outgoing.destroy()
     return 0
   }
+}
+
+function isSmall(bytes: Uint8Array | undefined): boolean {
+  return bytes !== undefined && bytes.length <= MAX_WRITE_BYTES
 }
 
 /** Whether the client, of HTTP/1.0, takes an orderly end of the connection for that of the body. */
@@ -90,16 +96,17 @@ class Sending {
 
   /** Whether more may follow at once. */
   write(bytes: Uint8Array): boolean {
-    this.#begin()
+    this.begin()
     return this.#outgoing.write(bytes, this.#taken)
   }
 
   end(): void {
-    this.#begin()
+    this.begin()
     this.#outgoing.end()
   }
 
-  #begin(): void {
+  /** Something is on its way. */
+  begin(): void {
     if (this.#waiting === 0) this.#deadline.start()
     this.#waiting++
   }

@@ -41,7 +41,7 @@ export interface DenoTlsOptions {
 export interface DenoNamespace {
   readonly permissions: {
     query(
-      wanted: { name: 'env'; variable: string } | { name: 'write'; path: string }
+      wanted: { name: 'env'; variable: string } | { name: 'read' | 'write'; path: string }
     ): Promise<{ readonly state: string }>
   }
   connect(options: {
