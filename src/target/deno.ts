@@ -8,6 +8,7 @@ import { parseAddress, type Address } from '../bridge/address.ts'
 import { type Bridge, createBridgeOn } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
+import { MAX_DELAY_MS } from '../bridge/deadline.ts'
 import { formatAccessLog } from '../core/access-log.ts'
 import { fetchOf, type Handler } from '../core/handler.ts'
 import { targetMeta } from '../core/raw-target.ts'
@@ -15,7 +16,6 @@ import type { RequestMeta } from '../core/request-head.ts'
 import { denoMeta, denoPeer, type UwsgiEnv } from '../core/request-meta.ts'
 import type { DenoAddr } from '../core/runtime-types.ts'
 import {
-  CLOSE_TIMEOUT_MS,
   formatListen,
   parseListen,
   resolveServeLimits,
@@ -85,7 +85,7 @@ export function requestMeta(request: Request, env?: unknown): RequestMeta {
 export async function serve(handler: Handler, options: ServeOptions): Promise<Server> {
   const address = parseListen(options.listen)
   // The same options, wrong ones included, mean the same on each runtime.
-  resolveServeLimits(options)
+  const { closeTimeout } = resolveServeLimits(options)
   if (address.type === 'unix') await removeStaleSocket(address.path)
   const fetch = fetchOf(handler)
   const listening = Promise.withResolvers<DenoAddr>()
@@ -123,7 +123,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     // Not shutdown(): once that waits for a request, nothing can break the request off any more.
     async close() {
       closing = true
-      const timer = setTimeout(idle.resolve, options.closeTimeout ?? CLOSE_TIMEOUT_MS)
+      const timer = setTimeout(idle.resolve, Math.min(closeTimeout, MAX_DELAY_MS))
       if (underWay > 0) await idle.promise
       clearTimeout(timer)
       broken.abort()

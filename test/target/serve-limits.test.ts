@@ -1,11 +1,14 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, describe, expect, test } from 'vitest'
 import { resolveServeLimits } from '../../src/target/serve-options.ts'
 import { type Handler, serve, type ServeOptions, type Server } from '../../src/target/node/index.ts'
+import { makeDirectory } from '../backend/process.ts'
 import { startUwsgi } from '../backend/uwsgi.ts'
 import { openRaw, valuesOf } from '../security/raw-http.ts'
 import { startServe } from '../security/serve.ts'
@@ -138,6 +141,7 @@ describe('a limit of serve', () => {
     [{ clientKeepaliveTimeout: Number.NaN }, 'clientKeepaliveTimeout NaN: wanted milliseconds'],
     [{ clientSendTimeout: -5 }, 'clientSendTimeout -5: wanted milliseconds above 0'],
     [{ clientSendTimeout: 1.5 }, 'clientSendTimeout 1.5: wanted a whole number, or Infinity'],
+    [{ closeTimeout: 0 }, 'closeTimeout 0: wanted milliseconds above 0'],
     [{ maxConnections: 0 }, 'maxConnections 0: wanted a whole number above 0, or Infinity'],
     [{ maxConnections: 2.5 }, 'maxConnections 2.5: wanted a whole number'],
     [{ maxRequestsPerConnection: -1 }, 'maxRequestsPerConnection -1: wanted a whole number above'],
@@ -160,6 +164,7 @@ describe('a limit of serve', () => {
       clientSendTimeout: 60_000,
       maxConnections: Infinity,
       maxRequestsPerConnection: 1000,
+      closeTimeout: 10_000,
     })
   })
 
@@ -170,6 +175,7 @@ describe('a limit of serve', () => {
       clientSendTimeout: Infinity,
       maxConnections: Infinity,
       maxRequestsPerConnection: Infinity,
+      closeTimeout: Infinity,
     }
     const { origin, idle } = await serving(ok, limits)
     const connection = await openRaw(origin)
@@ -179,6 +185,16 @@ describe('a limit of serve', () => {
     }
     connection.reset()
     await idle()
+  })
+
+  test('closeTimeout may be none: requests under way end in their own time', async () => {
+    const { origin, seen, idle } = await serving(slow, { closeTimeout: Infinity })
+    const connection = await openRaw(origin)
+    connection.send(get('/'))
+    await eventually('the request', () => seen.length > 0)
+    const idled = idle()
+    expect((await connection.response()).body.toString()).toBe('slow')
+    await idled
   })
 })
 
@@ -313,7 +329,9 @@ describe('clientSendTimeout (SEC-48, SEC-80)', () => {
 
   test('may be met through a unix socket', async () => {
     const { handler, cancelled } = endless()
-    const path = `/tmp/edge-wsgi-limits-${process.pid}.sock`
+    const directory = await makeDirectory()
+    cleanups.push(() => rm(directory, { recursive: true }))
+    const path = join(directory, 'http.sock')
     const server = await serve(handler, { listen: `unix:${path}`, clientSendTimeout: SHORT_MS })
     const client = connect(path)
     cleanups.push(() => client.destroy())

@@ -23,7 +23,6 @@ import {
   type RequestMeta,
 } from '../../core/request-head.ts'
 import {
-  CLOSE_TIMEOUT_MS,
   formatListen,
   parseListen,
   resolveServeLimits,
@@ -87,7 +86,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const taken = await listenOn(server, address)
   return {
     url: formatListen(taken),
-    close: () => closeServer(server, options.closeTimeout ?? CLOSE_TIMEOUT_MS),
+    close: () => closeServer(server, limits.closeTimeout),
   }
 }
 
@@ -269,7 +268,8 @@ async function closeServer(server: HttpServer, timeoutMs: number): Promise<void>
   const closed = Promise.withResolvers<void>()
   server.close(() => closed.resolve())
   server.closeIdleConnections()
-  const timer = setTimeout(() => server.closeAllConnections(), timeoutMs)
+  const delayMs = Math.min(timeoutMs, MAX_DELAY_MS)
+  const timer = setTimeout(() => server.closeAllConnections(), delayMs)
   await closed.promise
   clearTimeout(timer)
 }
