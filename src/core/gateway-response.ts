@@ -120,7 +120,12 @@ export function toResponse(response: GatewayResponse, form: ResponseForm): Respo
     headers.append(name, form.headerEncoding === 'utf8' ? (nativeToText(value) ?? value) : value)
   }
   const { body, status, reason } = response
-  return new Response(bodyInit(body, length, form), { status, statusText: reason, headers, ...ENCODED })
+  return new Response(bodyInit(body, length, form), {
+    status,
+    statusText: reason,
+    headers,
+    ...ENCODED,
+  })
 }
 
 function bodyInit(

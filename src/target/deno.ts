@@ -11,6 +11,7 @@ import type { Address } from '../bridge/address.ts'
 import { type Bridge, createBridgeOn, type UpstreamConfig } from '../bridge/bridge.ts'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { Connect, Connection } from '../bridge/connection.ts'
+import { MAX_DELAY_MS } from '../bridge/deadline.ts'
 import type { TempFile } from '../bridge/spool.ts'
 import { formatAccessLog } from '../core/access-log.ts'
 import { fetchOf, type Handler } from '../core/handler.ts'
@@ -21,7 +22,6 @@ import type { DenoAddr } from '../core/runtime-types.ts'
 import { serve as serveNodeHttp } from './node/serve.ts'
 import { choosesUpgrades } from './node/upgraded.ts'
 import {
-  CLOSE_TIMEOUT_MS,
   formatListen,
   parseListen,
   resolveServeLimits,
@@ -107,7 +107,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   }
   const address = parseListen(options.listen)
   // The same options, wrong ones included, mean the same on each runtime.
-  resolveServeLimits(options)
+  const { closeTimeout } = resolveServeLimits(options)
   if (address.type === 'unix') await removeStaleSocket(address.path)
   const fetch = fetchOf(handler)
   const listening = Promise.withResolvers<DenoAddr>()
@@ -145,7 +145,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
     // Not shutdown(): once that waits for a request, nothing can break the request off any more.
     async close() {
       closing = true
-      const timer = setTimeout(idle.resolve, options.closeTimeout ?? CLOSE_TIMEOUT_MS)
+      const timer = setTimeout(idle.resolve, Math.min(closeTimeout, MAX_DELAY_MS))
       if (underWay > 0) await idle.promise
       clearTimeout(timer)
       broken.abort()

@@ -100,6 +100,7 @@ export interface ServeLimits {
   readonly clientSendTimeout: number
   readonly maxConnections: number
   readonly maxRequestsPerConnection: number
+  readonly closeTimeout: number
 }
 
 /**
@@ -120,6 +121,7 @@ export function resolveServeLimits(options: Partial<ServeOptions> = {}): ServeLi
       'maxRequestsPerConnection',
       options.maxRequestsPerConnection ?? MAX_REQUESTS_PER_CONNECTION
     ),
+    closeTimeout: timeout('closeTimeout', options.closeTimeout ?? CLOSE_TIMEOUT_MS),
   }
 }
 

@@ -23,7 +23,6 @@ import {
   type RequestMeta,
 } from '../../core/request-head.ts'
 import {
-  CLOSE_TIMEOUT_MS,
   formatListen,
   parseListen,
   resolveServeLimits,
@@ -99,7 +98,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const taken = await listenOn(server, address)
   return {
     url: formatListen(taken),
-    close: () => closeServer(service, options.closeTimeout ?? CLOSE_TIMEOUT_MS),
+    close: () => closeServer(service, limits.closeTimeout),
   }
 }
 
@@ -312,10 +311,11 @@ async function closeServer({ server, upgraded }: Service, timeoutMs: number): Pr
   const closed = Promise.withResolvers<void>()
   server.close(() => closed.resolve())
   server.closeIdleConnections()
-  const timer = setTimeout(() => {
+  const end = (): void => {
     server.closeAllConnections()
     for (const socket of upgraded) socket.destroy()
-  }, timeoutMs)
+  }
+  const timer = setTimeout(end, Math.min(timeoutMs, MAX_DELAY_MS))
   await closed.promise
   clearTimeout(timer)
 }
