@@ -30,7 +30,7 @@ export interface ExchangeEvent {
   readonly headMs: number | undefined
   /** From the request to the end of the response, in milliseconds. */
   readonly totalMs: number
-  /** What went wrong, `undefined` when nothing did. */
+  /** What went wrong, `undefined` when nothing did; `ERR_CLIENT_CLOSED` for a client that left early. */
   readonly error: GatewayErrorCode | 'ERR_INTERNAL' | undefined
   /** `X-Request-Id`, the client's or one made here; `undefined` without `tracing`. */
   readonly requestId: string | undefined

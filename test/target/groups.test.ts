@@ -110,6 +110,9 @@ async function answersAgain(origin: string, name: string): Promise<void> {
 describe('a group of uWSGI servers', () => {
   test('gets requests in turn, and by weight', async () => {
     expect(await whoAnswers(await serving([a.address, b.address]), 6)).toBe('ababab')
+    expect(events.map(({ error, responseBytes }) => [error, responseBytes])).toEqual(
+      Array.from({ length: 6 }, () => [undefined, 1])
+    )
     const weighted = await serving([{ address: a.address, weight: 3 }, b.address])
     const names = await whoAnswers(weighted, 16)
     expect([names.split('a').length - 1, names.split('b').length - 1]).toEqual([12, 4])
