@@ -67,11 +67,15 @@ interface Front {
 }
 
 /** A bridge behind `serve` on Node, whose temporary files are in `folder`. */
-async function startFront(options: BridgeOptions = {}, tmpdir = folder): Promise<Front> {
+async function startFront(
+  options: BridgeOptions = {},
+  tmpdir = folder,
+  upstream = uwsgi.address
+): Promise<Front> {
   process.env['TMPDIR'] = tmpdir
   const errors: Front['errors'] = []
   const events: ExchangeEvent[] = []
-  const bridge = createBridge(uwsgi.address, {
+  const bridge = createBridge(upstream, {
     bufferBytes: 65_536,
     onError: (error) => void errors.push(error),
     onExchange: (event) => void events.push(event),
@@ -129,6 +133,11 @@ async function openFiles(): Promise<string[]> {
   return links.filter((link) => link.startsWith(folder))
 }
 
+/** How many descriptors this process has open, sockets included. */
+async function descriptors(): Promise<number> {
+  return (await readdir('/proc/self/fd')).length
+}
+
 /** Waits until no temporary file is open: one is closed a little later than it is given up. */
 async function expectNoFile(): Promise<void> {
   await eventually('no temporary file', async () => (await openFiles()).length === 0)
@@ -183,6 +192,7 @@ describe('serve() on Node to a slow client', () => {
     const { origin, errors } = await startFront()
     await expectFreeWorker(origin)
     const before = bodyMemory()
+    const descriptorsBefore = await descriptors()
     const client = await stall(origin, DOWNLOAD)
     await eventually('a temporary file', async () => (await openFiles()).length > 0)
     await expectFreeWorker(origin)
@@ -191,6 +201,7 @@ describe('serve() on Node to a slow client', () => {
     expect(bodyMemory() - before).toBeLessThan(DOWNLOAD_BYTES / 3)
     expect(await readOn(client)).toEqual(WHOLE)
     await expectNoFile()
+    await eventually('no socket', async () => (await descriptors()) <= descriptorsBefore)
     expect(errors).toEqual([])
   })
 
@@ -322,6 +333,22 @@ describe('serve() on Node and a request body of unknown length', () => {
     // The bytes that the client holds are among those.
     expect(grown).toBeLessThan(DOWNLOAD_BYTES + DOWNLOAD_BYTES / 3)
     await expectNoFile()
+  })
+
+  test('gives Django what it was sent', async () => {
+    const django = await startUwsgi({ app: join(BACKEND, 'django_app.py') })
+    try {
+      const { origin } = await startFront({}, folder, django.address)
+      const response = await send(origin, { target: '/echo', body: upload(DOWNLOAD_BYTES) })
+      expect(response.json()).toMatchObject({
+        content_length: String(DOWNLOAD_BYTES),
+        body_length: DOWNLOAD_BYTES,
+        body_sha256: DOWNLOAD_SHA256,
+      })
+      await expectNoFile()
+    } finally {
+      await django.stop()
+    }
   })
 
   test('refuses one over maxBodyBytes, and leaves no file', async () => {
