@@ -88,7 +88,11 @@ async function listen(onConnection: (socket: Socket) => void): Promise<Backend> 
 /** A client of a deployment in front of `backend`, which never reads. */
 async function clientOf(context: SuiteContext, backend: Backend): Promise<Socket> {
   const { port } = backend.server.address() as AddressInfo
-  const { origin } = await context.deployment({ UPSTREAM: `uwsgi://127.0.0.1:${port}` })
+  // With a temporary file, it is the disk that holds a response.
+  const { origin } = await context.deployment({
+    UPSTREAM: `uwsgi://127.0.0.1:${port}`,
+    MAX_TEMP_FILE_BYTES: '0',
+  })
   const client = connect(Number(new URL(origin).port), '127.0.0.1')
   client.pause().on('error', () => {})
   await once(client, 'connect')

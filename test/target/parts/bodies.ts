@@ -60,7 +60,11 @@ export function describeBodies(context: SuiteContext): void {
     })
 
     test('a chunked one over MAX_BUFFERED_BODY_BYTES is 413', async () => {
-      const limited = await context.deployment({ MAX_BUFFERED_BODY_BYTES: '1000' })
+      // The limit of memory counts where there is no temporary file.
+      const limited = await context.deployment({
+        MAX_BUFFERED_BODY_BYTES: '1000',
+        MAX_TEMP_FILE_BYTES: '0',
+      })
       const fits = await send(limited.origin, { target: '/b', body: chunked(1000) })
       expect(fits.status).toBe(200)
       const over = await send(limited.origin, { target: '/b', body: chunked(1001) })
