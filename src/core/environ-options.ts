@@ -64,7 +64,7 @@ export interface EnvironOptions {
   maxBodyBytes?: number | undefined
   /**
    * Largest body of unknown length that is held in memory to learn its length, in bytes; a larger
-   * one is answered 413.
+   * one is answered 413. A bridge with temporary files goes by theirs.
    *
    * @default 16777216 (16 MiB)
    */

@@ -243,6 +243,14 @@ describe('a bridge to gunicorn that has closed an idle connection unseen', () =>
     }
   )
 
+  test('gives POST without a body one too: it may be carried out once only', async () => {
+    const backend = new Backend(HELLO, HELLO)
+    const bridge = bridgeTo(backend)
+    await send(bridge)
+    await send(bridge, 'POST')
+    expect(backend.packets).toEqual([1, 1])
+  })
+
   test('gives PUT with a body one too: half a body cannot be sent once more', async () => {
     const backend = new Backend(HELLO, HELLO)
     const bridge = bridgeTo(backend)

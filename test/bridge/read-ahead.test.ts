@@ -351,6 +351,25 @@ describe('readAhead().cancel() cancels the source and frees the file', () => {
     }
   )
 
+  test('and asks nothing more of one that goes on', async () => {
+    let reads = 0
+    const arrival = Promise.withResolvers<void>()
+    const source: BodySource = {
+      async read() {
+        reads++
+        await arrival.promise
+        return octets('a')
+      },
+      async cancel() {},
+    }
+    const limits = { bufferBytes: 99, maxTempFileBytes: 0, openTempFile: undefined }
+    const body = readAhead(source, limits)
+    await body.cancel(REASON)
+    arrival.resolve()
+    await settle()
+    expect([reads, await readText(body)]).toEqual([1, undefined])
+  })
+
   test('on a disk that is full', async () => {
     const setup = setUp()
     setup.disk.onOperation = async (operation) => {

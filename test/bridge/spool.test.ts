@@ -243,6 +243,22 @@ describe('Spool', () => {
     spool.close()
   })
 
+  test('asks a disk that has failed for nothing more', async () => {
+    const disk = new MemoryDisk()
+    const asked: string[] = []
+    disk.onOperation = async (operation) => {
+      asked.push(operation)
+      throw FULL
+    }
+    const spool = new Spool({ bufferBytes: 2, maxTempFileBytes: 99, openTempFile: disk.open })
+    for (const chunk of ['ab', 'cd']) await spool.push(octets(chunk))
+    for (const _ of ['ab', 'cd']) await spool.shift()
+    await spool.push(octets('ef'))
+    expect([spool.isFull, asked]).toEqual([true, ['open']])
+    await spool.push(octets('gh'))
+    expect(asked).toEqual(['open'])
+  })
+
   test('reads a file in pieces', async () => {
     const disk = new MemoryDisk()
     const spool = new Spool({ bufferBytes: 0, maxTempFileBytes: Infinity, openTempFile: disk.open })

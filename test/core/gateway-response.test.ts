@@ -95,7 +95,7 @@ test.each([
 ])('toResponse() tells the length to a runtime that wants it: %#', async (headers, told) => {
   const lengths: unknown[] = []
   const response = toResponse(
-    { status: 200, reason: '', headers, body: bytesSource(octets('page')) },
+    { status: 200, reason: '', headers, body: unknownSource('page') },
     {
       ...LATIN1,
       bodyStream(source, length) {
@@ -106,3 +106,16 @@ test.each([
   )
   expect([await response.text(), lengths]).toEqual(['page', [told]])
 })
+
+test('toResponse() hands over what is in memory as it is', async () => {
+  const form = { ...LATIN1, bodyStream: () => expect.unreachable() }
+  const body = bytesSource(octets('page'))
+  const response = toResponse({ status: 200, reason: '', headers: [], body }, form)
+  expect(await response.text()).toBe('page')
+})
+
+/** A source that does not say that it is in memory. */
+function unknownSource(text: string): BodySource {
+  const { read, cancel } = bytesSource(octets(text))
+  return { read, cancel }
+}

@@ -88,9 +88,9 @@ async function listen(onConnection: (socket: Socket) => void): Promise<Backend> 
 /** A client of a deployment in front of `backend`, which never reads. */
 async function clientOf(context: SuiteContext, backend: Backend): Promise<Socket> {
   const { port } = backend.server.address() as AddressInfo
+  // With a temporary file, it is the disk that holds a response.
   const { origin } = await context.deployment({
     UPSTREAM: `uwsgi://127.0.0.1:${port}`,
-    // A backend is read ahead into a file where there is one.
     MAX_TEMP_FILE_BYTES: '0',
   })
   const client = connect(Number(new URL(origin).port), '127.0.0.1')

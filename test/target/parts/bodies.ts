@@ -60,6 +60,7 @@ export function describeBodies(context: SuiteContext): void {
     })
 
     test('a chunked one over MAX_BUFFERED_BODY_BYTES is 413', async () => {
+      // The limit of memory counts where there is no temporary file.
       const limited = await context.deployment({
         MAX_BUFFERED_BODY_BYTES: '1000',
         MAX_TEMP_FILE_BYTES: '0',
