@@ -35,6 +35,13 @@ export interface ResponseHead {
   readonly upgrade?: string | undefined
 }
 
+/** A header line, its name also in lower case: each question below asks every line. */
+interface Field {
+  readonly name: string
+  readonly lower: string
+  readonly value: string
+}
+
 const STATUS_LINE = /^HTTP\/[0-9]+(?:\.[0-9]+)? +([0-9]{3})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
 const STATUS_FIELD = /^([0-9]{3})(?:[ \t]+([\t\x20-\x7e\x80-\xff]*))?$/
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
@@ -48,18 +55,20 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
  */
 export function parseResponseHead(text: string, method: string): ResponseHead {
   const lines = text.split('\n')
-  // The empty line and what split() finds behind it.
-  lines.length -= 2
   const first = withoutCr(lines[0] ?? '')
   const hasStatusLine = first.startsWith('HTTP/')
-  const fields = lines.slice(hasStatusLine ? 1 : 0).map(parseField)
+  const fields: Field[] = []
+  // Up to the empty line, which split() puts before the nothing behind it.
+  for (let i = hasStatusLine ? 1 : 0; i < lines.length - 2; i++) {
+    fields.push(parseField(lines[i] ?? ''))
+  }
   if (!hasStatusLine && fields.length === 0) throw protocolError('its head is empty')
   const statusField = single(fields, 'status')
   const { status, reason } = hasStatusLine ? parseStatusLine(first) : cgiStatus(fields, statusField)
   if (status < 100 || status > 599) throw protocolError(`its status is ${status}`)
   const framing = responseFraming(status, method, fields)
   const nominated = connectionOptions(fields)
-  const persistent = first.startsWith('HTTP/1.1 ') && !nominated.has('close')
+  const persistent = first.startsWith('HTTP/1.1 ') && nominated?.has('close') !== true
   const head = { status, reason, headers: endToEnd(fields, status, nominated), framing, persistent }
   return status === 101 ? { ...head, upgrade: single(fields, 'upgrade')?.toLowerCase() } : head
 }
@@ -77,11 +86,11 @@ function parseStatusLine(line: string): { status: number; reason: string } {
 
 /** Without a status line: `Status`, else 302 for a `Location`, else 200, as nginx and RFC 3875 have it. */
 function cgiStatus(
-  fields: readonly HeaderField[],
+  fields: readonly Field[],
   value: string | undefined
 ): { status: number; reason: string } {
   if (value === undefined) {
-    const location = fields.some(([name]) => name.toLowerCase() === 'location')
+    const location = fields.some(({ lower }) => lower === 'location')
     return location ? { status: 302, reason: 'Found' } : { status: 200, reason: 'OK' }
   }
   const match = STATUS_FIELD.exec(value)
@@ -89,7 +98,7 @@ function cgiStatus(
   return { status: Number(match[1]), reason: match[2] ?? '' }
 }
 
-function parseField(line: string): HeaderField {
+function parseField(line: string): Field {
   const text = withoutCr(line)
   const colon = text.indexOf(':')
   const name = text.slice(0, Math.max(colon, 0))
@@ -97,14 +106,14 @@ function parseField(line: string): HeaderField {
   if (!TOKEN.test(name)) throw protocolError('a header line has no valid name')
   const value = trimWhitespace(text.slice(colon + 1))
   if (!VALUE.test(value)) throw protocolError(`header ${name} holds a control character`)
-  return [name, value]
+  return { name, lower: name.toLowerCase(), value }
 }
 
 /** Body length by RFC 9112 §6.3, with every ambiguity refused. */
 function responseFraming(
   status: number,
   method: string,
-  fields: readonly HeaderField[]
+  fields: readonly Field[]
 ): ResponseFraming {
   const coding = single(fields, 'transfer-encoding')
   const length = single(fields, 'content-length')
@@ -129,31 +138,40 @@ function responseFraming(
 
 /** Leaves out `Status` and what is hop-by-hop; 204 and 205 lose a length that they must not have. */
 function endToEnd(
-  fields: readonly HeaderField[],
+  fields: readonly Field[],
   status: number,
-  nominated: ReadonlySet<string>
+  nominated: ReadonlySet<string> | undefined
 ): HeaderField[] {
-  return fields.filter(([name]) => {
-    const lower = name.toLowerCase()
-    if (lower === 'content-length') return status !== 204 && status !== 205
-    return lower !== 'status' && !HOP_BY_HOP.has(lower) && !nominated.has(lower)
-  })
+  const kept: HeaderField[] = []
+  for (const { name, lower, value } of fields) {
+    const isKept =
+      lower === 'content-length'
+        ? status !== 204 && status !== 205
+        : lower !== 'status' && !HOP_BY_HOP.has(lower) && nominated?.has(lower) !== true
+    if (isKept) kept.push([name, value])
+  }
+  return kept
 }
 
 /** The tokens of Connection, in lower case: `close`, and names of fields that end here. */
-function connectionOptions(fields: readonly HeaderField[]): Set<string> {
-  const tokens = new Set<string>()
-  for (const [name, value] of fields) {
-    if (name.toLowerCase() !== 'connection') continue
+function connectionOptions(fields: readonly Field[]): Set<string> | undefined {
+  let tokens: Set<string> | undefined
+  for (const { lower, value } of fields) {
+    if (lower !== 'connection') continue
+    tokens ??= new Set()
     for (const token of value.toLowerCase().split(',')) tokens.add(token.trim())
   }
   return tokens
 }
 
-function single(fields: readonly HeaderField[], wanted: string): string | undefined {
-  const found = fields.filter(([name]) => name.toLowerCase() === wanted)
-  if (found.length > 1) throw protocolError(`it has more than one ${wanted} field`)
-  return found[0]?.[1]
+function single(fields: readonly Field[], wanted: string): string | undefined {
+  let found: string | undefined
+  for (const { lower, value } of fields) {
+    if (lower !== wanted) continue
+    if (found !== undefined) throw protocolError(`it has more than one ${wanted} field`)
+    found = value
+  }
+  return found
 }
 
 function withoutCr(line: string): string {

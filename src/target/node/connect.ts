@@ -73,7 +73,11 @@ class SocketConnection implements Connection {
       buffer: readBuffer,
       callback: (size) => this.#arrived.push(readBuffer.slice(0, size)),
     }
-    this.#socket = openSocket(address, ssl, onread, opened.resolve)
+    let isOpen = false
+    this.#socket = openSocket(address, ssl, onread, () => {
+      isOpen = true
+      opened.resolve()
+    })
     this.#socket.setNoDelay(true)
     if (this.#socket instanceof ReadableAfterWriteError) {
       this.#socket.onEnd = () => this.#arrived.end()
@@ -87,7 +91,8 @@ class SocketConnection implements Connection {
       opened.reject(error)
     })
     this.#socket.on('close', () => {
-      opened.reject(this.#failure ?? new Error('the connection was closed'))
+      // Every connection closes in the end, and an error nobody sees would cost more than closing it.
+      if (!isOpen) opened.reject(this.#failure ?? new Error('the connection was closed'))
       this.#failWrites()
       this.#arrived.end(this.#failure)
     })
