@@ -144,6 +144,9 @@ class UwsgiBridge {
       ...given,
       headerEncoding: given.headerEncoding ?? runtime.headerEncoding,
     })
+    if (options.balance === 'hash' && options.hashVariable === '') {
+      throw new TypeError('Cannot use balance "hash" without hashHeader: wanted the header to hash')
+    }
     this.#runtime = runtime
     this.#options = options
     const upstream = new Upstream(

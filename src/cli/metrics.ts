@@ -13,12 +13,18 @@ import type { ExchangeEvent } from '../bridge/exchange-event.ts'
 import { listenOn } from '../target/node/listen.ts'
 import { formatListen, parseListen } from '../target/serve-options.ts'
 
+/** Metrics as a scrape gets them. */
+export interface MetricsText {
+  readonly contentType: string
+  metrics(): Promise<string>
+}
+
 /** What counts exchanges. */
-export interface Metrics {
+export interface Metrics<Source extends MetricsText = MetricsText> {
   /** Counts an exchange that has ended. */
   onExchange(this: void, event: ExchangeEvent): void
   /** All metrics of this bridge and of its process. */
-  readonly registry: Registry
+  readonly registry: Source
 }
 
 /** A listener for scrapes. */
@@ -54,7 +60,7 @@ const BUCKETS_S = [
 ]
 
 /** Makes metrics in a registry of their own. */
-export async function createMetrics(): Promise<Metrics> {
+export async function createMetrics(): Promise<Metrics<Registry>> {
   const { collectDefaultMetrics, Counter, Histogram, Registry } = await import('prom-client')
   const registry = new Registry()
   const registers = [registry]
@@ -96,7 +102,7 @@ export async function createMetrics(): Promise<Metrics> {
  * @returns Once it listens.
  * @throws {TypeError} when `listen` is no address, and what node:net throws when it is taken.
  */
-export async function serveMetrics(registry: Registry, listen: string): Promise<MetricsServer> {
+export async function serveMetrics(registry: MetricsText, listen: string): Promise<MetricsServer> {
   const address = parseListen(listen)
   const server = createServer((incoming, outgoing) => void answer(registry, incoming, outgoing))
   const taken = await listenOn(server, address)
@@ -111,8 +117,27 @@ export async function serveMetrics(registry: Registry, listen: string): Promise<
   }
 }
 
+/** Lets the primary gather the metrics of this worker. */
+export async function shareMetrics(registry: Registry): Promise<void> {
+  const { AggregatorRegistry } = await import('prom-client')
+  AggregatorRegistry.setRegistries([registry])
+  // It is what listens for the primary's question.
+  void new AggregatorRegistry()
+}
+
+/** The metrics of all workers, added up; the primary itself has no exchanges to count. */
+export async function gatherMetrics(): Promise<Metrics> {
+  const { AggregatorRegistry } = await import('prom-client')
+  const workers = new AggregatorRegistry()
+  const { contentType } = workers
+  return {
+    onExchange: () => {},
+    registry: { contentType, metrics: () => workers.clusterMetrics() },
+  }
+}
+
 async function answer(
-  registry: Registry,
+  registry: MetricsText,
   incoming: IncomingMessage,
   outgoing: ServerResponse
 ): Promise<void> {

@@ -6,6 +6,7 @@
 import { type Command, Option } from 'commander'
 import type { BridgeOptions } from '../bridge/bridge-options.ts'
 import type { ExchangeEvent } from '../bridge/exchange-event.ts'
+import type { Role } from './workers.ts'
 
 /** The values of the flags of {@link addObservationFlags}. */
 export interface ObservationFlags {
@@ -41,12 +42,16 @@ export function addObservationFlags(command: Command): Command {
 /**
  * Begins what the flags ask for; what they do not ask for is not even loaded.
  *
+ * @param role A primary serves the metrics that its workers count.
  * @throws {TypeError} whose message begins with the flag that is wrong; what node:net throws when the
  *   address of the metrics is taken.
  */
-export async function observe({ log, metrics }: ObservationFlags): Promise<Observation> {
+export async function observe(
+  { log, metrics }: ObservationFlags,
+  role: Role = 'single'
+): Promise<Observation> {
   const jsonLog = log === 'json' ? await startJsonLog() : undefined
-  const counted = metrics === undefined ? undefined : await startMetrics(metrics)
+  const counted = metrics === undefined ? undefined : await startMetrics(metrics, role)
   const listeners = [jsonLog?.onExchange, counted?.onExchange].filter((hook) => hook !== undefined)
   return {
     hooks: {
@@ -65,9 +70,15 @@ async function startJsonLog() {
   return await createJsonLog()
 }
 
-async function startMetrics(listen: string) {
-  const { createMetrics, serveMetrics } = await import('./metrics.ts')
-  const { onExchange, registry } = await createMetrics()
+async function startMetrics(listen: string, role: Role) {
+  const { createMetrics, gatherMetrics, serveMetrics, shareMetrics } = await import('./metrics.ts')
+  if (role === 'worker') {
+    const { onExchange, registry } = await createMetrics()
+    await shareMetrics(registry)
+    return { onExchange, url: undefined, close: async () => {} }
+  }
+  const { onExchange, registry } =
+    role === 'primary' ? await gatherMetrics() : await createMetrics()
   try {
     const { url, close } = await serveMetrics(registry, listen)
     return { onExchange, url, close }
