@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type BodySource, exactly, streamSource } from './body-source.ts'
+import { type BodySource, bytesSource, exactly, streamSource } from './body-source.ts'
 import { applicationError, responseTooShort } from './errors.ts'
 import { type GatewayResponse, isBodyless, reasonPhrase } from './gateway-response.ts'
 import { HOP_BY_HOP } from './header-field.ts'
@@ -53,8 +53,9 @@ export async function fromResponse(response: Response, method: string): Promise<
     return { status, reason, headers, body: exactly(source, announced, responseTooShort) }
   }
   const measured = await measure(source)
-  if (measured.length !== undefined) headers.push(['content-length', String(measured.length)])
-  return { status, reason, headers, body: measured.source }
+  const { bytes } = measured
+  if (bytes !== undefined) headers.push(['content-length', String(bytes.length)])
+  return { status, reason, headers, body: measured }
 }
 
 /** Set-Cookie lines stay apart: Fetch joins every other name, and sorts them. */
@@ -79,8 +80,8 @@ function lengthOf(headers: readonly HeaderField[]): number | undefined {
   return Number.isSafeInteger(length) ? length : NaN
 }
 
-/** Learns the length of a body that ends with its first chunk, within one turn of the event loop. */
-async function measure(body: BodySource): Promise<{ source: BodySource; length?: number }> {
+/** Takes a body that ends with its first chunk, within one turn of the event loop, into memory. */
+async function measure(body: BodySource): Promise<BodySource> {
   const late = Promise.withResolvers<'late'>()
   const timer = setTimeout(() => late.resolve('late'))
   const ahead: Promise<Uint8Array | undefined>[] = []
@@ -97,11 +98,11 @@ async function measure(body: BodySource): Promise<{ source: BodySource; length?:
   }
   try {
     const first = await readAhead()
-    if (first === 'late') return { source }
-    if (first === undefined) return { source, length: 0 }
+    if (first === 'late') return source
+    if (first === undefined) return bytesSource(new Uint8Array())
     // A failure here belongs behind the bytes that came before it.
     const second = await readAhead().catch((): 'late' => 'late')
-    return second === undefined ? { source, length: first.length } : { source }
+    return second === undefined ? bytesSource(first) : source
   } finally {
     clearTimeout(timer)
   }

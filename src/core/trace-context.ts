@@ -79,29 +79,18 @@ function isTraceparent(value: string | undefined): value is string {
 }
 
 function makeRequestId(): string {
-  return randomHex(16)
+  return randomHex()
 }
 
+/** All but six bits of a random UUID are random, and a `traceparent` wants no more of its ids. */
 function makeTraceparent(): string {
-  return `00-${randomHex(16)}-${randomHex(8)}-00`
+  return `00-${randomHex()}-${randomHex().slice(16)}-00`
 }
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, '0')
-)
-
-/** Random bytes for about a hundred requests: one call for all costs little more than one for each. */
-const pool = new Uint8Array(4096)
-/** The pool is filled by a request: Workers forbids random values while a module is loaded. */
-let used: number = pool.length
-
-/** That all of `size` bytes are zero, which no id may be, is as likely as two ids that are equal. */
-function randomHex(size: number): string {
-  if (used + size > pool.length) {
-    crypto.getRandomValues(pool)
-    used = 0
-  }
-  let text = ''
-  for (const end = used + size; used < end; used++) text += HEX[pool[used] ?? 0]
-  return text
+/** 32 digits. A UUID, since runtimes keep random bytes for many of those at hand. */
+function randomHex(): string {
+  const uuid = crypto.randomUUID()
+  return (
+    uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24)
+  )
 }

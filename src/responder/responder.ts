@@ -11,7 +11,7 @@ import { Deadline, inTime } from '../bridge/deadline.ts'
 import { encodeResponseHead } from '../codec/response-encoder.ts'
 import { MODIFIER1_PING, type Packet, PacketDecoder } from '../codec/uwsgi.ts'
 import { bodyTooLarge } from '../core/body-framing.ts'
-import { atMost, type BodySource, exactly } from '../core/body-source.ts'
+import { atMost, type BodySource, concat, exactly } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
 import { uwsgiEnv } from '../core/fetch-application.ts'
 import { type EnvironLike, environHead } from '../core/from-environ.ts'
@@ -190,6 +190,11 @@ class ResponderExchange {
     const head = this.#encodeHead(response)
     if (head === undefined) return await this.#respond(errorResponse(undefined))
     this.#status = status
+    if (body?.bytes !== undefined) {
+      // One write, and one packet to the front.
+      await this.#write(concat([head, body.bytes], head.length + body.bytes.length))
+      return
+    }
     await this.#write(head)
     for (let chunk = await this.#read(body); chunk; chunk = await this.#read(body)) {
       await this.#write(chunk)

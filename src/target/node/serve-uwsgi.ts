@@ -73,6 +73,9 @@ async function closeServer(
   await closed.promise
 }
 
+/** One for all: every connection closes in the end, mostly behind its last read. */
+const CLOSED = new Error('the connection was closed')
+
 class SocketConnection implements AcceptedConnection {
   readonly remote: Peer
   readonly ended: Promise<void>
@@ -101,7 +104,7 @@ class SocketConnection implements AcceptedConnection {
       this.#failure = error
     })
     socket.on('close', () => {
-      this.#failure ??= new Error('the connection was closed')
+      this.#failure ??= CLOSED
       this.#arrived.end(this.#failure)
       this.#settleWriter()
     })
