@@ -58,8 +58,8 @@ describe('serve: text that other programs take for an order', () => {
       .filter((name) =>
         /child_process|Deno\.Command|node:cluster/.test(readFileSync(join(sources, name), 'utf8'))
       )
-    // The demo of `npm start`, which is no part of the package and knows no request.
-    expect(starting).toEqual(['start.ts'])
+    // `serve --workers`, which runs itself again, and the demo of `npm start`: neither knows a request.
+    expect(starting.toSorted()).toEqual(['cli/workers.ts', 'start.ts'])
   })
 
   test.each(['-s', '-d+allow_url_include%3d1', '-d%20auto_prepend_file%3d/x', '%ADd+x', '+a+b'])(
