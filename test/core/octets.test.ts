@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   isAscii,
   isNative,
@@ -104,3 +104,28 @@ test.each([
     expect(percentDecode(text)).toBe(decoded)
   }
 )
+
+describe('octetsToNative() of many octets', () => {
+  const ascii = 'x'.repeat(100)
+
+  test.each([
+    ['ASCII', ascii],
+    ['a byte order mark', `\xef\xbb\xbf${ascii}`],
+    ['UTF-8', `${ascii}\xc3\xa9`],
+    ['what is no UTF-8', `${ascii}\xe9`],
+    ['a sequence that is cut', `${ascii}\xe2\x82`],
+    ['NUL and DEL', `\0${ascii}\x7f`],
+  ])('gives one code unit an octet: %s', (_what, text) => {
+    expect(octetsToNative(Uint8Array.from(text, (unit) => unit.charCodeAt(0)))).toBe(text)
+  })
+
+  test('of any value, from any offset', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(50), (bytes, from) => {
+        const start = Math.min(from, bytes.length)
+        const units = [...octetsToNative(bytes, start)].map((unit) => unit.charCodeAt(0))
+        expect(units).toEqual([...bytes.subarray(start)])
+      })
+    )
+  })
+})
