@@ -46,6 +46,8 @@ function installPython(): void {
   const start = Date.now()
   must('make the virtual environment', ['python3', '-m', 'venv', '--clear', VENV])
   const pip = [venv('python'), '-m', 'pip', '--disable-pip-version-check', '--no-input']
+  // With threads, uWSGI's build now and then links before its last object is there.
+  process.env['CPUCOUNT'] = '1'
   // A uWSGI from pip's cache may have been compiled for another python3 of the same version.
   must('install requirements.txt', [...pip, 'install', '--no-cache-dir', '-r', REQUIREMENTS])
   checkTls()
