@@ -14,11 +14,8 @@ import {
 } from '../core/gateway-response.ts'
 import type { HeadHandler } from '../core/handler.ts'
 import { type RequestHead, requestHead, type RequestMeta } from '../core/request-head.ts'
-import {
-  type BridgeOptions,
-  type ResolvedBridgeOptions,
-  resolveBridgeOptions,
-} from './bridge-options.ts'
+import type { BridgeOptions } from './bridge-options.ts'
+import { type ResolvedBridgeOptions, resolveBridgeOptions } from './resolve-bridge-options.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import type { Connect } from './connection.ts'
 import { type ExchangeEvent, Journal } from './exchange-event.ts'
@@ -26,7 +23,7 @@ import { type PreparedRequest, prepareRequest } from './exchange-request.ts'
 import { forward, type Route } from './forward.ts'
 import { checkHealth, startHealthChecks } from './health-check.ts'
 import { isRepeatable } from './next-upstream.ts'
-import { readAhead } from './read-ahead.ts'
+import { readAhead, type ReadAheadLimits } from './read-ahead.ts'
 import { mayBuffer, withoutHidden } from './response-policy.ts'
 import type { OpenTempFile } from './spool.ts'
 import { watchTunnel } from './tunnel.ts'
@@ -135,7 +132,7 @@ class UwsgiBridge {
   readonly #runtime: BridgeRuntime
   readonly #options: ResolvedBridgeOptions
   readonly #route: Route
-  readonly #openTempFile: OpenTempFile | undefined
+  readonly #readAhead: ReadAheadLimits
   readonly #stopHealthChecks: (() => void) | undefined
   #closed = false
   #underWay = 0
@@ -160,8 +157,13 @@ class UwsgiBridge {
       options
     )
     const keeps = options.backend === 'gunicorn' && runtime.every !== undefined
-    this.#route = { upstream, pool: keeps ? new ConnectionPool(options) : undefined, options }
-    this.#openTempFile = options.maxTempFileBytes > 0 ? runtime.openTempFile : undefined
+    const pool = keeps ? new ConnectionPool(options) : undefined
+    const tries = Math.min(upstream.size, options.nextUpstreamTries)
+    this.#route = { upstream, pool, options, tries }
+    const { bufferBytes, maxTempFileBytes } = options
+    const openTempFile = maxTempFileBytes > 0 ? runtime.openTempFile : undefined
+    const patienceMs = SPILL_PATIENCE_MS
+    this.#readAhead = { bufferBytes, maxTempFileBytes, openTempFile, patienceMs }
     if (options.healthCheckInterval !== Infinity) this.#stopHealthChecks = this.#checkHealth()
   }
 
@@ -228,7 +230,7 @@ class UwsgiBridge {
       const own = isFault ? await this.#intercept(page.status, journal, error) : undefined
       if (own !== undefined) return this.#watch(own, journal, error)
       // A page in memory is as good as sent, where somebody is left to get it.
-      if (isFault && method !== 'HEAD') journal.responseBytes = lengthOf(page)
+      if (isFault && method !== 'HEAD') journal.responseBytes = page.body?.bytes?.length ?? 0
       this.#end(page.status, journal, codeOf(error))
       return page
     }
@@ -243,11 +245,10 @@ class UwsgiBridge {
   ): Promise<GatewayResponse> {
     let request: PreparedRequest | undefined
     try {
-      const { upstream, options } = this.#route
-      const attempts = Math.min(upstream.size, options.nextUpstreamTries)
+      const { options, tries } = this.#route
       const handling = {
-        isRepeatable: attempts > 1 && isRepeatable(head.method, options.nextUpstream),
-        openTempFile: this.#openTempFile,
+        isRepeatable: tries > 1 && isRepeatable(head.method, options.nextUpstream),
+        openTempFile: this.#readAhead.openTempFile,
       }
       request = await prepareRequest(head, body, options, handling)
       journal.trace = request.trace
@@ -273,19 +274,14 @@ class UwsgiBridge {
     const headers = withoutHidden(response.headers, hiddenHeaders)
     const { body } = response
     if (
-      body?.bytes !== undefined ||
       body === undefined ||
+      body.bytes !== undefined ||
       !buffering ||
       !mayBuffer(response, ignoredHeaders)
     ) {
       return { ...response, headers }
     }
-    const limits = {
-      ...this.#options,
-      openTempFile: this.#openTempFile,
-      patienceMs: SPILL_PATIENCE_MS,
-    }
-    return { ...response, headers, body: readAhead(body, limits) }
+    return { ...response, headers, body: readAhead(body, this.#readAhead) }
   }
 
   /** The user's page in the place of an error, where there is one. */
@@ -335,8 +331,10 @@ class UwsgiBridge {
   #end(status: number, journal: Journal, code: ExchangeEvent['error']): void {
     this.#underWay--
     if (this.#underWay === 0 && this.#closed) this.#idle.resolve()
+    const { onExchange } = this.#options
+    if (onExchange === undefined) return
     const event = journal.event(status, code === 'ERR_ASTERISK_FORM' ? undefined : code)
-    callHook(() => this.#options.onExchange?.(event))
+    callHook(() => onExchange(event))
   }
 
   #reportFailure(error: unknown, { method, target, tried }: Journal): void {
@@ -373,10 +371,6 @@ function callHook(hook: () => unknown): void {
 
 function targetOf({ rawTarget, url }: RequestHead): string {
   return rawTarget ?? url.pathname + url.search
-}
-
-function lengthOf({ headers }: GatewayResponse): number {
-  return Number(headers.find(([name]) => name === 'Content-Length')?.[1] ?? 0)
 }
 
 function codeOf(error: unknown): ExchangeEvent['error'] {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Connection } from './connection.ts'
+import { type Connection, endConnection } from './connection.ts'
 import { MAX_DELAY_MS } from './deadline.ts'
 import type { UpstreamServer } from './upstream-server.ts'
 
@@ -128,8 +128,7 @@ class KeptConnection implements Connection {
   }
 
   end(): void {
-    if (this.#connection.end === undefined) this.close()
-    else this.#connection.end()
+    endConnection(this.#connection)
   }
 
   close(): void {

@@ -23,6 +23,12 @@ export interface Connection {
   close(): void
 }
 
+/** Ends our side where the runtime can do that alone, else both. */
+export function endConnection(connection: Connection): void {
+  if (connection.end === undefined) connection.close()
+  else connection.end()
+}
+
 /**
  * Opens a connection; rejects when the backend cannot be reached. Once `signal` is aborted it must
  * not leave a connection open.

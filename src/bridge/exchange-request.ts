@@ -12,7 +12,7 @@ import type { RequestHead } from '../core/request-head.ts'
 import { addTrace, type TraceIds } from '../core/trace-context.ts'
 import { wantsTunnel, WEBSOCKET } from '../core/tunnel.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
-import type { ResolvedBridgeOptions } from './bridge-options.ts'
+import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
 import { inTime } from './deadline.ts'
 import type { OpenTempFile } from './spool.ts'
 import { plainBody, type RequestBody, StoredBody, type StoreLimits } from './stored-body.ts'
@@ -40,6 +40,9 @@ export interface BodyHandling {
   readonly openTempFile: OpenTempFile | undefined
 }
 
+/** A request that is sent once, its body in memory where it has to wait. */
+const SENT_ONCE: BodyHandling = { isRepeatable: false, openTempFile: undefined }
+
 /** Variables no packet carries: the line ends of PEM cannot stand in one. */
 const NOT_ON_THE_WIRE = new Set(['SSL_CLIENT_CERT'])
 
@@ -53,7 +56,7 @@ export async function prepareRequest(
   head: RequestHead,
   body: BodySource | undefined,
   options: ResolvedBridgeOptions,
-  handling: BodyHandling
+  handling: BodyHandling = SENT_ONCE
 ): Promise<PreparedRequest> {
   const upgrade = wantsTunnel(head) ? WEBSOCKET : undefined
   const built = cgiVars(head, options.environ)

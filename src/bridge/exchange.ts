@@ -9,7 +9,7 @@
  */
 import { ResponseDecoder, type ResponseEvent } from '../codec/response-decoder.ts'
 import { type BodySource, bytesSource, concat } from '../core/body-source.ts'
-import { clientError, GatewayError } from '../core/errors.ts'
+import { clientError, clientGone, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { Tunnel } from '../core/tunnel.ts'
 import type { Connection } from './connection.ts'
@@ -145,7 +145,7 @@ class Exchange {
   readonly #onAbort = (): void => {
     // Every response is cancelled in the end, and an error costs more than most of them.
     if (this.#over) return
-    this.#fail(new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection'))
+    this.#fail(clientGone())
   }
 
   /** Writes packet and body. Never rejects: what goes wrong decides the exchange, or does not matter. */

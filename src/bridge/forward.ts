@@ -6,7 +6,7 @@
 import { watched } from '../core/body-source.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
-import type { ResolvedBridgeOptions } from './bridge-options.ts'
+import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { Connect, Connection } from './connection.ts'
 import type { Journal } from './exchange-event.ts'
@@ -31,6 +31,8 @@ export interface Route {
   /** Absent where connections serve one request. */
   readonly pool: ConnectionPool | undefined
   readonly options: ResolvedBridgeOptions
+  /** Most backends that a request is tried on. */
+  readonly tries: number
 }
 
 /** One request on its way. */
@@ -108,10 +110,10 @@ class Forwarding {
 
   /** nginx's rules: a condition that is configured, tries, backends and time left, nothing sent twice. */
   #mayGoOn(condition: NextUpstream): boolean {
-    const { upstream, options } = this.#route
+    const { options, tries } = this.#route
     const { request, signal } = this.#errand
     if (!options.nextUpstream.has(condition) || signal?.aborted === true) return false
-    if (this.#tried.size >= Math.min(upstream.size, options.nextUpstreamTries)) return false
+    if (this.#tried.size >= tries) return false
     if (performance.now() - this.#began >= options.nextUpstreamTimeout) return false
     return this.#maySend(request)
   }

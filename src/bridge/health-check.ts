@@ -5,7 +5,7 @@
  */
 import { GatewayError } from '../core/errors.ts'
 import { requestHead } from '../core/request-head.ts'
-import type { ResolvedBridgeOptions } from './bridge-options.ts'
+import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
 import type { Connect } from './connection.ts'
 import { prepareRequest } from './exchange-request.ts'
 import { exchange } from './exchange.ts'
@@ -89,9 +89,8 @@ export async function checkHealth(
     return
   }
   const head = requestHead(new Request(`http://localhost${healthCheckPath}`))
-  const handling = { isRepeatable: false, openTempFile: undefined }
   // Before there is a connection, which nobody would close if this failed.
-  const { method, packet } = await prepareRequest(head, undefined, limits, handling)
+  const { method, packet } = await prepareRequest(head, undefined, limits)
   const connection = await openConnection(connect, server.address, timeoutMs)
   const response = await exchange(
     connection,

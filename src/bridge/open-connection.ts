@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GatewayError } from '../core/errors.ts'
+import { clientGone, GatewayError } from '../core/errors.ts'
 import { type Address, formatAddress } from './address.ts'
 import type { Connect, Connection } from './connection.ts'
 import { Deadline } from './deadline.ts'
@@ -28,8 +28,7 @@ export async function openConnection(
     controller.abort(error)
     given.reject(error)
   }
-  const onAbort = (): void =>
-    giveUp(new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection'))
+  const onAbort = (): void => giveUp(clientGone())
   if (signal?.aborted) onAbort()
   signal?.addEventListener('abort', onAbort)
   const deadline = new Deadline(timeoutMs, () =>

@@ -5,7 +5,7 @@
  */
 import { GatewayError } from '../core/errors.ts'
 import type { Tunnel } from '../core/tunnel.ts'
-import type { Connection } from './connection.ts'
+import { type Connection, endConnection } from './connection.ts'
 
 /**
  * Makes a tunnel of a connection.
@@ -30,10 +30,7 @@ export function connectionTunnel(
       }
     },
     write: (bytes) => connection.write(bytes),
-    end() {
-      if (connection.end === undefined) connection.close()
-      else connection.end()
-    },
+    end: () => endConnection(connection),
     close: () => connection.close(),
   }
 }

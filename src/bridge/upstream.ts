@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GatewayError } from '../core/errors.ts'
+import { clientGone, GatewayError } from '../core/errors.ts'
 import { type Balance, choose } from './balance.ts'
 import { Deadline } from './deadline.ts'
 import { UpstreamServer } from './upstream-server.ts'
@@ -33,17 +33,15 @@ interface Waiter {
 /** A group of backends. */
 export class Upstream {
   readonly servers: readonly UpstreamServer[]
+  /** How many backends a request can be tried on. */
+  readonly size: number
   readonly #policy: UpstreamPolicy
   readonly #waiters = new Set<Waiter>()
 
   constructor(servers: readonly UpstreamServer[], policy: UpstreamPolicy) {
     this.servers = servers
+    this.size = servers.filter(({ down }) => !down).length
     this.#policy = policy
-  }
-
-  /** How many backends a request can be tried on. */
-  get size(): number {
-    return this.servers.filter(({ down }) => !down).length
   }
 
   /**
@@ -107,7 +105,7 @@ export class Upstream {
       }
       const onAbort = (): void => {
         end()
-        reject(new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection'))
+        reject(clientGone())
       }
       const waiter: Waiter = {
         wish,

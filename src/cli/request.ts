@@ -6,7 +6,7 @@
 import { once } from 'node:events'
 import { Command } from 'commander'
 import { parseAddress } from '../bridge/address.ts'
-import { resolveBridgeOptions } from '../bridge/bridge-options.ts'
+import { resolveBridgeOptions } from '../bridge/resolve-bridge-options.ts'
 import { exchange } from '../bridge/exchange.ts'
 import { prepareRequest } from '../bridge/exchange-request.ts'
 import { openConnection } from '../bridge/open-connection.ts'
@@ -58,8 +58,7 @@ async function runRequest(to: string, url: string, flags: RequestCommandFlags): 
   const options = resolveBridgeOptions(optionsOf(flags))
   const described = describeRequest(url, flags)
   const body = described.body === undefined ? undefined : bytesSource(described.body)
-  const handling = { isRepeatable: false, openTempFile: undefined }
-  const request = await prepareRequest(toHead(described), body, options, handling)
+  const request = await prepareRequest(toHead(described), body, options)
   const connection = await openConnection(connectWith(ssl), address, options.connectTimeout)
   const sent = { ...request, body: request.body?.start() }
   const response = await exchange(connection, sent, options, undefined)

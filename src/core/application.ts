@@ -10,7 +10,7 @@
  */
 import type { BodySource } from './body-source.ts'
 import type { Environ, WsgiErrors } from './environ.ts'
-import { applicationError, GatewayError, responseTooShort } from './errors.ts'
+import { applicationError, clientGone, GatewayError, responseTooShort } from './errors.ts'
 import {
   errorResponse,
   type GatewayResponse,
@@ -280,11 +280,6 @@ class ApplicationRun {
   #logCut(): void {
     this.log(applicationError('Cannot send the whole body: it is over its Content-Length'))
   }
-}
-
-/** Why a result that is closed is not read on. */
-function clientGone(): GatewayError {
-  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection')
 }
 
 function isClientGone(error: unknown): boolean {

@@ -108,6 +108,11 @@ export function responseTooShort(left: number): GatewayError {
   return applicationError(`Cannot end response: it is ${left} bytes short of its Content-Length`)
 }
 
+/** The error for a client that left: nobody waits for what would come. */
+export function clientGone(): GatewayError {
+  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection')
+}
+
 /** What stopped the reading of a request body: where it says nothing itself, its sender is gone. */
 export function clientError(cause: unknown): GatewayError {
   if (cause instanceof GatewayError) return cause

@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { type BridgeOptions, resolveBridgeOptions } from '../bridge/bridge-options.ts'
+import type { BridgeOptions } from '../bridge/bridge-options.ts'
+import { resolveBridgeOptions } from '../bridge/resolve-bridge-options.ts'
 import { type ResponderOptions, resolveResponderOptions } from '../responder/responder-options.ts'
 import { resolveServeLimits, type ServeLimits } from './serve-options.ts'
 

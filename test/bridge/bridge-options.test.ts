@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type BridgeOptions, resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
+import type { BridgeOptions } from '../../src/bridge/bridge-options.ts'
+import { resolveBridgeOptions } from '../../src/bridge/resolve-bridge-options.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 
 afterEach(() => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
+import { resolveBridgeOptions } from '../../src/bridge/resolve-bridge-options.ts'
 import { ConnectionPool, type PoolLimits } from '../../src/bridge/connection-pool.ts'
 import type { Connection } from '../../src/bridge/connection.ts'
 import { UpstreamServer } from '../../src/bridge/upstream-server.ts'

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { type BridgeOptions, resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
+import type { BridgeOptions } from '../../src/bridge/bridge-options.ts'
+import { resolveBridgeOptions } from '../../src/bridge/resolve-bridge-options.ts'
 import { prepareRequest } from '../../src/bridge/exchange-request.ts'
 import type { ExchangeRequest } from '../../src/bridge/exchange.ts'
 import { type BodySource, collect } from '../../src/core/body-source.ts'
@@ -28,8 +29,7 @@ function build(
   options: BridgeOptions = {},
   body?: BodySource
 ): Promise<ExchangeRequest> {
-  const handling = { isRepeatable: false, openTempFile: undefined }
-  return prepareRequest({ ...HEAD, ...head }, body, resolveBridgeOptions(options), handling).then(
+  return prepareRequest({ ...HEAD, ...head }, body, resolveBridgeOptions(options)).then(
     (request) => ({ ...request, body: request.body?.start() })
   )
 }

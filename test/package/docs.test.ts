@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import manifest from '../../package.json' with { type: 'json' }
-import { resolveBridgeOptions } from '../../src/bridge/bridge-options.ts'
+import { resolveBridgeOptions } from '../../src/bridge/resolve-bridge-options.ts'
 import { ERROR_STATUS } from '../../src/core/errors.ts'
 import { readDeployment } from '../../src/target/env.ts'
 import { resolveResponderOptions } from '../../src/responder/responder-options.ts'

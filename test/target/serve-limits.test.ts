@@ -238,6 +238,7 @@ describe('maxRequestsPerConnection', () => {
 })
 
 describe('an accepted connection', () => {
+  // Only Linux says of a socket which of its timers runs; the option is set by the same call everywhere.
   test.runIf(process.platform === 'linux')(
     'has TCP keep-alive on, which finds half-open peers (SEC-48)',
     async () => {

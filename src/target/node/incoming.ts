@@ -29,9 +29,14 @@ export function requestMeta(request: Request, env?: unknown): RequestMeta {
  *
  * @param isUnix Whether the server listens on a unix socket: a peer without an address is on it only
  *   then, and otherwise gone.
+ * @param canTunnel Whether the socket is there for a WebSocket.
  * @throws {GatewayError} when its target or Host is not one.
  */
-export function incomingHead(incoming: IncomingMessage, isUnix: boolean): RequestHead {
+export function incomingHead(
+  incoming: IncomingMessage,
+  isUnix: boolean,
+  canTunnel: boolean
+): RequestHead {
   const meta = nodeMeta(incoming)
   const headers = meta.rawHeaders ?? []
   return {
@@ -43,6 +48,7 @@ export function incomingHead(incoming: IncomingMessage, isUnix: boolean): Reques
     httpVersion: incoming.httpVersion,
     remote: isUnix ? { addr: 'unix:' } : (meta.remote ?? undefined),
     hasBody: hasBody(incoming),
+    canTunnel,
   }
 }
 

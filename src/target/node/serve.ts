@@ -256,7 +256,7 @@ async function toResponse(
   try {
     // Before the head: the target of CONNECT is not one that a URL can be made of.
     checkMethod(incoming.method ?? '')
-    const head = { ...incomingHead(incoming, isUnix), canTunnel }
+    const head = incomingHead(incoming, isUnix, canTunnel)
     checkExpectation(incoming.headers.expect)
     awaitsContinue &&= head.hasBody
     const body = head.hasBody

@@ -6,6 +6,7 @@
  */
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { MAX_DELAY_MS } from '../../bridge/deadline.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { GatewayResponse } from '../../core/gateway-response.ts'
 import { type Tunnel, WEBSOCKET } from '../../core/tunnel.ts'
@@ -14,8 +15,6 @@ import { ReadQueue } from './read-queue.ts'
 
 /** How long a client has to close after its backend has: as long as an unread body may pause. */
 const LINGERING_TIMEOUT_MS = 5000
-/** Longest delay of a timer, in milliseconds. */
-const MAX_DELAY_MS = 2_147_483_647
 
 /**
  * Whether node:http asks which upgrades are to be taken: since 22.21 and 24.9. Before, it takes all
