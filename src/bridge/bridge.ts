@@ -178,13 +178,13 @@ class UwsgiBridge {
     return toResponse(response, this.#runtime)
   }
 
-  async answer(
+  answer(
     head: RequestHead,
     body: BodySource | undefined,
     signal: AbortSignal | undefined,
     env: unknown
   ): Promise<GatewayResponse> {
-    return await this.#exchange(head.method, targetOf(head), (journal) =>
+    return this.#exchange(head.method, targetOf(head), (journal) =>
       this.#forward(head, body, journal, signal, env)
     )
   }
@@ -222,7 +222,9 @@ class UwsgiBridge {
     const journal = new Journal(method, target)
     try {
       if (this.#closed) throw new GatewayError('ERR_CLOSED', 'The bridge is closed')
-      return this.#watch(await this.#toClient(await run(journal), journal), journal)
+      const response = await run(journal)
+      const page = response.status >= 400 ? await this.#replace(response, journal) : undefined
+      return this.#watch(page ?? this.#toClient(response), journal)
     } catch (error) {
       this.#reportFailure(error, journal)
       const page = errorResponse(error)
@@ -262,15 +264,8 @@ class UwsgiBridge {
   }
 
   /** What of a backend's answer the client gets. */
-  async #toClient(response: GatewayResponse, journal: Journal): Promise<GatewayResponse> {
+  #toClient(response: GatewayResponse): GatewayResponse {
     const { hiddenHeaders, ignoredHeaders, buffering } = this.#options
-    if (response.status >= 400) {
-      const page = await this.#intercept(response.status, journal, undefined)
-      if (page !== undefined) {
-        await response.body?.cancel(undefined)
-        return page
-      }
-    }
     const headers = withoutHidden(response.headers, hiddenHeaders)
     const { body } = response
     if (
@@ -282,6 +277,16 @@ class UwsgiBridge {
       return { ...response, headers }
     }
     return { ...response, headers, body: readAhead(body, this.#readAhead) }
+  }
+
+  /** The user's page in the place of a backend's, where there is one. */
+  async #replace(
+    response: GatewayResponse,
+    journal: Journal
+  ): Promise<GatewayResponse | undefined> {
+    const page = await this.#intercept(response.status, journal, undefined)
+    if (page !== undefined) await response.body?.cancel(undefined)
+    return page
   }
 
   /** The user's page in the place of an error, where there is one. */

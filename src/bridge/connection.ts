@@ -29,8 +29,13 @@ export function endConnection(connection: Connection): void {
   else connection.end()
 }
 
-/**
- * Opens a connection; rejects when the backend cannot be reached. Once `signal` is aborted it must
- * not leave a connection open.
- */
-export type Connect = (address: Address, signal: AbortSignal) => Promise<Connection>
+/** A connection on its way. */
+export interface Opening {
+  /** Rejects when the backend cannot be reached. */
+  readonly opened: Promise<Connection>
+  /** Gives it up: a connection that is there, or comes later, is closed. Never throws. */
+  close(): void
+}
+
+/** Begins to open a connection. */
+export type Connect = (address: Address) => Opening

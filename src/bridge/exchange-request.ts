@@ -43,9 +43,6 @@ export interface BodyHandling {
 /** A request that is sent once, its body in memory where it has to wait. */
 const SENT_ONCE: BodyHandling = { isRepeatable: false, openTempFile: undefined }
 
-/** Variables no packet carries: the line ends of PEM cannot stand in one. */
-const NOT_ON_THE_WIRE = new Set(['SSL_CLIENT_CERT'])
-
 /**
  * Builds the request for the backend. A body of unknown length is read to its end first to learn it.
  *
@@ -137,11 +134,11 @@ function hashKey(vars: readonly Variable[], options: ResolvedBridgeOptions): str
 
 /** Encodes the uwsgi dialect of the CGI variables. */
 function encodeRequest({ vars, scheme }: CgiVars, options: ResolvedBridgeOptions): Uint8Array {
-  const replaced = new Set(options.params.map(([name]) => name))
+  const { withheld } = options
   const ours: Variable[] = []
   for (const variable of vars) {
     const [name, value] = variable
-    if (NOT_ON_THE_WIRE.has(name) || replaced.has(name)) continue
+    if (withheld.has(name)) continue
     if (name === 'SERVER_PROTOCOL' && value !== 'HTTP/1.0') {
       // uWSGI echoes it into its status line, and a client need not understand HTTP/2.0 there (UW-7).
       ours.push([name, 'HTTP/1.1'])
@@ -149,9 +146,9 @@ function encodeRequest({ vars, scheme }: CgiVars, options: ResolvedBridgeOptions
       ours.push([name, percentEncode(value)])
     } else ours.push(variable)
   }
-  const params = options.params.filter(([name, value]) => value !== '' || !name.startsWith('HTTP_'))
   // Of all that uWSGI reads the scheme from, the last variable wins, and it must be ours (UW-6).
-  if (!replaced.has('UWSGI_SCHEME')) params.push(['UWSGI_SCHEME', scheme])
+  const own: Variable[] = withheld.has('UWSGI_SCHEME') ? [] : [['UWSGI_SCHEME', scheme]]
+  const params = [...options.params, ...own]
   const { modifier1, modifier2, maxVars, maxVarsBytes } = options
   return encodePacket(ours, { modifier1, modifier2, maxVars, maxDatasize: maxVarsBytes, params })
 }

@@ -50,13 +50,13 @@ const UWSGI_BUFFER_SIZE = 4096
  * @param signal Aborted when the client goes away.
  * @throws {GatewayError} from here until the head, from `body.read()` afterwards.
  */
-export async function exchange(
+export function exchange(
   connection: Connection,
   request: ExchangeRequest,
   limits: ExchangeLimits,
   signal: AbortSignal | undefined
 ): Promise<GatewayResponse> {
-  return await new Exchange(connection, request, limits, signal).start()
+  return new Exchange(connection, request, limits, signal).start()
 }
 
 class Exchange {
@@ -152,9 +152,8 @@ class Exchange {
   async #send(): Promise<void> {
     try {
       await this.#write(this.#request.packet)
-      for (let chunk = await this.#readRequest(); chunk; chunk = await this.#readRequest()) {
-        await this.#write(chunk)
-      }
+      const { body } = this.#request
+      if (body !== undefined) await this.#sendBody(body)
     } catch (error) {
       this.#fail(clientError(error))
     }
@@ -163,11 +162,12 @@ class Exchange {
     if (this.#reading && !this.#over) this.#readDeadline.start()
   }
 
-  async #readRequest(): Promise<Uint8Array | undefined> {
-    const { body } = this.#request
-    if (body === undefined || this.#sent) return undefined
-    const chunk = await body.read()
-    return this.#sent ? undefined : chunk
+  async #sendBody(body: BodySource): Promise<void> {
+    while (!this.#sent) {
+      const chunk = await body.read()
+      if (chunk === undefined || this.#sent) return
+      await this.#write(chunk)
+    }
   }
 
   async #write(bytes: Uint8Array): Promise<void> {

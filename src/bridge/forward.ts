@@ -51,8 +51,8 @@ export interface Errand {
  *   backend's place free when it ends.
  * @throws {GatewayError} what the last backend failed with, or the client.
  */
-export async function forward(route: Route, errand: Errand): Promise<GatewayResponse> {
-  return await new Forwarding(route, errand).run()
+export function forward(route: Route, errand: Errand): Promise<GatewayResponse> {
+  return new Forwarding(route, errand).run()
 }
 
 class Forwarding {
@@ -73,7 +73,7 @@ class Forwarding {
 
   async run(): Promise<GatewayResponse> {
     for (;;) {
-      const server = await this.#choose()
+      const server = this.#note(await this.#choose())
       try {
         const response = await this.#attempt(server)
         const condition = conditionOfStatus(response.status)
@@ -95,10 +95,13 @@ class Forwarding {
     }
   }
 
-  async #choose(): Promise<UpstreamServer> {
-    const { request, signal, journal } = this.#errand
-    const wish = { key: request.key, tried: this.#tried }
-    const server = await this.#route.upstream.acquire(wish, signal)
+  #choose(): Promise<UpstreamServer | undefined> {
+    const { request, signal } = this.#errand
+    return this.#route.upstream.acquire({ key: request.key, tried: this.#tried }, signal)
+  }
+
+  #note(server: UpstreamServer | undefined): UpstreamServer {
+    const { journal } = this.#errand
     if (server === undefined) {
       throw new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
     }

@@ -5,7 +5,7 @@
  */
 import { clientGone, GatewayError } from '../core/errors.ts'
 import { type Address, formatAddress } from './address.ts'
-import type { Connect, Connection } from './connection.ts'
+import type { Connect, Connection, Opening } from './connection.ts'
 import { Deadline } from './deadline.ts'
 
 /**
@@ -15,44 +15,61 @@ import { Deadline } from './deadline.ts'
  * @param signal Aborted when the client goes away.
  * @throws {GatewayError} `ERR_UPSTREAM_CONNECT`, `ERR_CONNECT_TIMEOUT` or `ERR_CLIENT_CLOSED`.
  */
-export async function openConnection(
+export function openConnection(
   connect: Connect,
   address: Address,
   timeoutMs: number,
   signal?: AbortSignal
 ): Promise<Connection> {
-  const name = formatAddress(address)
-  const controller = new AbortController()
-  const given = Promise.withResolvers<never>()
-  function giveUp(error: GatewayError): void {
-    controller.abort(error)
-    given.reject(error)
-  }
-  const onAbort = (): void => giveUp(clientGone())
-  if (signal?.aborted) onAbort()
-  signal?.addEventListener('abort', onAbort)
-  const deadline = new Deadline(timeoutMs, () =>
-    giveUp(
-      new GatewayError(
-        'ERR_CONNECT_TIMEOUT',
-        `${name} did not accept a connection within ${timeoutMs} ms`
-      )
-    )
-  )
-  deadline.start()
-  const opening = connect(address, controller.signal)
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) throw clientGone()
+    const opening = begin(connect, address)
+    function giveUp(error: GatewayError): void {
+      end()
+      opening.close()
+      reject(error)
+    }
+    function take(connection: Connection): void {
+      end()
+      resolve(connection)
+    }
+    function fail(error: unknown): void {
+      end()
+      reject(cannotConnect(address, error))
+    }
+    function end(): void {
+      deadline.stop()
+      signal?.removeEventListener('abort', onAbort)
+    }
+    const onAbort = (): void => giveUp(clientGone())
+    const deadline = new Deadline(timeoutMs, () => giveUp(connectTimeout(address, timeoutMs)))
+    deadline.start()
+    signal?.addEventListener('abort', onAbort)
+    opening.opened.then(take, fail)
+  })
+}
+
+function begin(connect: Connect, address: Address): Opening {
   try {
-    return await Promise.race([opening, given.promise])
+    return connect(address)
   } catch (error) {
-    // A connection that comes after all has nobody left to use it.
-    opening.then((connection) => connection.close()).catch(() => {})
-    if (error instanceof GatewayError) throw error
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new GatewayError('ERR_UPSTREAM_CONNECT', `Cannot connect to ${name}: ${reason}`, {
-      cause: error,
-    })
-  } finally {
-    deadline.stop()
-    signal?.removeEventListener('abort', onAbort)
+    throw cannotConnect(address, error)
   }
+}
+
+function connectTimeout(address: Address, timeoutMs: number): GatewayError {
+  return new GatewayError(
+    'ERR_CONNECT_TIMEOUT',
+    `${formatAddress(address)} did not accept a connection within ${timeoutMs} ms`
+  )
+}
+
+function cannotConnect(address: Address, error: unknown): GatewayError {
+  if (error instanceof GatewayError) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  return new GatewayError(
+    'ERR_UPSTREAM_CONNECT',
+    `Cannot connect to ${formatAddress(address)}: ${reason}`,
+    { cause: error }
+  )
 }

@@ -33,7 +33,10 @@ export interface ResolvedBridgeOptions {
   readonly readTimeout: number
   readonly clientBodyTimeout: number
   readonly bufferSize: number
+  /** Variables that every packet ends with. */
   readonly params: readonly Variable[]
+  /** Names of the variables of a request that do not go into its packet. */
+  readonly withheld: ReadonlySet<string>
   readonly modifier1: number
   readonly modifier2: number
   readonly maxVars: number
@@ -108,7 +111,7 @@ function resolveExchange(options: BridgeOptions) {
     readTimeout: timeout('readTimeout', options.readTimeout),
     clientBodyTimeout: timeout('clientBodyTimeout', options.clientBodyTimeout),
     bufferSize: limit('bufferSize', options.bufferSize ?? 65_536),
-    params: resolveParams(options.params ?? {}),
+    ...resolveParams(options.params ?? {}),
     modifier1: resolveModifier1(options.modifier1 ?? 0),
     modifier2: integer('modifier2', options.modifier2 ?? 0, 0, 255),
     maxVars: limit('maxVars', options.maxVars ?? 128),
@@ -184,24 +187,35 @@ function resolveModifier1(value: number): number {
   throw new RangeError(`Cannot use modifier1 ${value}: wanted one of ${MODIFIERS1.join(', ')}`)
 }
 
-function resolveParams(params: Readonly<Record<string, string>>): Variable[] {
-  return Object.entries(params).map(([name, value]) => {
-    if (!/^[A-Za-z0-9_.]+$/.test(name)) {
-      throw new TypeError(
-        `Cannot use params ${JSON.stringify(name)}: wanted a name of letters, digits, "_" and "."`
-      )
-    }
-    if (name === 'CONTENT_LENGTH') {
-      throw new TypeError('Cannot use params CONTENT_LENGTH: it is the length of each body')
-    }
-    if (typeof value !== 'string') {
-      throw new TypeError(`Cannot use params ${name}: its value is no string, wanted a string`)
-    }
-    if (/[\r\n\0]/.test(value) || !isNative(value)) {
-      throw new TypeError(
-        `Cannot use params ${name}: its value holds CR, LF, NUL or a character above U+00FF`
-      )
-    }
-    return [name, value]
-  })
+/** Variables no packet carries: the line ends of PEM cannot stand in one. */
+const NOT_ON_THE_WIRE = ['SSL_CLIENT_CERT']
+
+function resolveParams(given: Readonly<Record<string, string>>) {
+  for (const [name, value] of Object.entries(given)) checkParam(name, value)
+  return {
+    // An empty one removes a header.
+    params: Object.entries(given).filter(
+      ([name, value]) => value !== '' || !name.startsWith('HTTP_')
+    ),
+    withheld: new Set([...NOT_ON_THE_WIRE, ...Object.keys(given)]),
+  }
+}
+
+function checkParam(name: string, value: string): void {
+  if (!/^[A-Za-z0-9_.]+$/.test(name)) {
+    throw new TypeError(
+      `Cannot use params ${JSON.stringify(name)}: wanted a name of letters, digits, "_" and "."`
+    )
+  }
+  if (name === 'CONTENT_LENGTH') {
+    throw new TypeError('Cannot use params CONTENT_LENGTH: it is the length of each body')
+  }
+  if (typeof value !== 'string') {
+    throw new TypeError(`Cannot use params ${name}: its value is no string, wanted a string`)
+  }
+  if (/[\r\n\0]/.test(value) || !isNative(value)) {
+    throw new TypeError(
+      `Cannot use params ${name}: its value holds CR, LF, NUL or a character above U+00FF`
+    )
+  }
 }

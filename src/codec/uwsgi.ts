@@ -143,14 +143,15 @@ function writeText(packet: Uint8Array, offset: number, text: string, pair: Varia
   const start = offset + 2
   for (let i = 0; i < length; i++) {
     const unit = text.charCodeAt(i)
-    if (unit > 0xff || unit === 0x0a || unit === 0x0d || unit === 0) refuseUnit(unit, text, pair)
+    if (unit < 0x0e || unit > 0xff) checkUnit(unit, text, pair)
     packet[start + i] = unit
   }
   return start + length
 }
 
-/** Throws unless it is a line break in a path. */
-function refuseUnit(unit: number, text: string, [name, value]: Variable): void {
+/** Refuses what no octet stands for, NUL, and a line break outside of a path. */
+function checkUnit(unit: number, text: string, [name, value]: Variable): void {
+  if (unit < 0x0e && unit !== 0x0a && unit !== 0x0d && unit !== 0) return
   if (unit > 0xff) {
     throw badRequest(
       `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`

@@ -9,7 +9,8 @@
  * @module
  */
 import { badRequest, GatewayError } from './errors.ts'
-import { isNative, textToNative } from './octets.ts'
+import { textToNative } from './octets.ts'
+import { remember } from './remember.ts'
 import type { RequestHead } from './request-head.ts'
 
 /** Header fields by lower-case name, duplicates joined, values as native strings. */
@@ -30,6 +31,8 @@ export const MAX_HEADER_BYTES = 65_536
 const NAME = /^[A-Za-z0-9-]+$/
 /** RFC 9110 §5.5: HTAB, SP, visible ASCII and obs-text; no other control, above all no CR, LF, NUL. */
 const NOT_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/
+/** The same, and what no octet stands for. */
+const NOT_NATIVE_VALUE = /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/
 const LINE_BREAK_OR_NUL = /[\r\n\0]/
 /** Fields of which a second line is an attack, or a client nobody can understand. */
 const SINGLETONS = new Set(['host', 'content-length', 'content-type', 'authorization'])
@@ -78,7 +81,8 @@ export function collectFields(head: RequestHead, options: HeaderOptions): Header
     // Again, since UTF-8 takes more bytes than the text had code units.
     total += checkFieldSize(name, value)
     if (total > MAX_HEADER_BYTES) throw tooLarge(`over ${MAX_HEADER_BYTES} bytes in all`)
-    if (NAME.test(name)) addField(fields, name.toLowerCase(), value)
+    const lower = mappedName(name)
+    if (lower !== '') addField(fields, lower, value)
     else refuseAmbiguous(name, options.ambiguousHeaders)
   }
   return fields
@@ -100,10 +104,13 @@ export function removeHopByHop(fields: HeaderFields): void {
   fields.delete('proxy')
 }
 
+/** The lower-case form of a name that has a variable, `''` of any other. */
+const mappedName = remember((name) => (NAME.test(name) ? name.toLowerCase() : ''))
+
 /** `HTTP_` and the name in upper case, with `_` for `-`. */
-export function variableName(lowerName: string): string {
-  return `HTTP_${lowerName.toUpperCase().replaceAll('-', '_')}`
-}
+export const variableName: (lowerName: string) => string = remember(
+  (lowerName) => `HTTP_${lowerName.toUpperCase().replaceAll('-', '_')}`
+)
 
 /**
  * Strips SP and HTAB at both ends, and those only: cutting more, such as U+0085, made `chunked` out
@@ -138,18 +145,12 @@ function addField(fields: HeaderFields, name: string, value: string): void {
 
 function fieldValue(name: string, text: string, encoding: HeaderOptions['headerEncoding']): string {
   const value = trimWhitespace(text)
-  if (NOT_VALUE.test(value)) {
-    throw badRequest(
-      `Cannot forward header ${JSON.stringify(name)}: its value holds a control character`
-    )
+  const isText = encoding === 'utf8'
+  if ((isText ? NOT_VALUE : NOT_NATIVE_VALUE).test(value)) {
+    const what = NOT_VALUE.test(value) ? 'control character' : 'character above U+00FF'
+    throw badRequest(`Cannot forward header ${JSON.stringify(name)}: its value holds a ${what}`)
   }
-  if (encoding === 'utf8') return textToNative(value)
-  if (!isNative(value)) {
-    throw badRequest(
-      `Cannot forward header ${JSON.stringify(name)}: its value holds a character above U+00FF`
-    )
-  }
-  return value
+  return isText ? textToNative(value) : value
 }
 
 function checkFieldSize(name: string, value: string): number {

@@ -5,17 +5,20 @@
  * @module
  */
 import { badRequest } from './errors.ts'
+import { remember } from './remember.ts'
 import type { UrlParts } from './request-head.ts'
 
 /** What may stand in a Host value; a comma would be two of them, joined. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]*)?$/
 
 /**
- * Hosts seen before and their canonical forms: a site has few, each request asks for its own two or
- * three times, and parsing takes 0.4 µs where looking it up takes 0.02.
+ * The host of `http://HOST` as a URL writes it, `''` where there is none. Remembered, since a site has
+ * few, each request asks for its own two or three times, and parsing takes 0.4 µs.
  */
-const canonicalHosts = new Map<string, string>()
-const MAX_KNOWN_HOSTS = 256
+const hostOf = remember((origin) => {
+  const isOne = isHost(origin.slice(origin.indexOf('//') + 2))
+  return (isOne ? URL.parse(origin)?.host : undefined) ?? ''
+})
 
 /** Whether a text has the form of a host, with or without a port. */
 export function isHost(text: string): boolean {
@@ -30,17 +33,8 @@ export function isHost(text: string): boolean {
  * @throws {GatewayError} `ERR_BAD_REQUEST` when it is no host.
  */
 export function canonicalHost(value: string, protocol: string): string {
-  const key = `${protocol}//${value}`
-  const known = canonicalHosts.get(key)
-  if (known !== undefined) return known
-  if (isHost(value)) {
-    const url = URL.parse(key)
-    if (url !== null && url.host !== '') {
-      if (canonicalHosts.size >= MAX_KNOWN_HOSTS) canonicalHosts.clear()
-      canonicalHosts.set(key, url.host)
-      return url.host
-    }
-  }
+  const host = hostOf(`${protocol}//${value}`)
+  if (host !== '') return host
   // The value is a client's and stays out of the message (it may reach a log unescaped).
   throw badRequest(
     `Cannot use Host of ${value.length} bytes: wanted a host name or address, and at most a port`

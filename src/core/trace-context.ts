@@ -13,7 +13,10 @@ import type { Variable } from './vars.ts'
 export interface TraceIds {
   /** `X-Request-Id`: the client's, or 32 hexadecimal digits. */
   readonly requestId: string
-  /** `traceparent`: the client's, or a new one whose flags say that nobody recorded it. */
+  /**
+   * `traceparent`: the client's, or a new one whose flags say that nobody recorded it. Where both are
+   * made here, its trace-id is the request's id.
+   */
   readonly traceparent: string
 }
 
@@ -53,8 +56,9 @@ export function addTrace(vars: Variable[]): TraceIds {
   }
   const givenId = vars[requestIdAt]?.[1]
   const given = vars[traceparentAt]?.[1]
-  const requestId = isPlausibleId(givenId) ? givenId : makeRequestId()
-  const traceparent = isTraceparent(given) ? given : makeTraceparent()
+  const ownId = isPlausibleId(givenId) ? undefined : randomHex()
+  const requestId = ownId ?? givenId ?? ''
+  const traceparent = isTraceparent(given) ? given : makeTraceparent(ownId ?? randomHex())
   const made: Variable[] = []
   if (requestIdAt < 0) made.push([REQUEST_ID, requestId])
   else vars[requestIdAt] = [REQUEST_ID, requestId]
@@ -78,16 +82,12 @@ function isTraceparent(value: string | undefined): value is string {
   return !ALL_ZERO.test(traceId) && !ALL_ZERO.test(parentId)
 }
 
-function makeRequestId(): string {
-  return randomHex()
+/** Half of the trace's id serves as the parent's, which need only be unique within the trace. */
+function makeTraceparent(traceId: string): string {
+  return `00-${traceId}-${traceId.slice(16)}-00`
 }
 
-/** All but six bits of a random UUID are random, and a `traceparent` wants no more of its ids. */
-function makeTraceparent(): string {
-  return `00-${randomHex()}-${randomHex().slice(16)}-00`
-}
-
-/** 32 digits. A UUID, since runtimes keep random bytes for many of those at hand. */
+/** 32 digits, all but six bits random. A UUID, since runtimes keep random bytes for many of those at hand. */
 function randomHex(): string {
   const uuid = crypto.randomUUID()
   return (

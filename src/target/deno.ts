@@ -206,12 +206,10 @@ async function removeStaleSocket(path: string): Promise<void> {
 }
 
 function connectWith(ssl: SslOptions): Connect {
-  return async function connectDeno(address, signal) {
-    signal.throwIfAborted()
-    const connection = denoConnection(await openConn(address, ssl))
-    // Deno cannot break off a connect; one that comes too late is closed by whoever waited for it.
-    if (signal.aborted) connection.close()
-    return connection
+  return function connectDeno(address) {
+    const opened = openConn(address, ssl).then(denoConnection)
+    // Deno cannot break off a connect: one that comes too late is closed then.
+    return { opened, close: () => void opened.then((late) => late.close()).catch(() => {}) }
   }
 }
 

@@ -89,20 +89,14 @@ function bindingOf(env: unknown, name: string): WorkersConnect {
 }
 
 function connectWith(open: WorkersConnect): Connect {
-  return async function connectWorkers(address, signal) {
+  return function connectWorkers(address) {
     const { hostname, port, tls } = address as Extract<Address, { type: 'tcp' }>
     const socket = open(
       { hostname, port },
       { secureTransport: tls ? 'on' : 'off', allowHalfOpen: true }
     )
     const connection = socketConnection(socket)
-    signal.addEventListener('abort', connection.close)
-    try {
-      await socket.opened
-    } finally {
-      signal.removeEventListener('abort', connection.close)
-    }
-    return connection
+    return { opened: socket.opened.then(() => connection), close: connection.close }
   }
 }
 

@@ -4,7 +4,7 @@ import type { BridgeOptions } from '../../src/bridge/bridge-options.ts'
 import { collect } from '../../src/core/body-source.ts'
 import { requestHead } from '../../src/core/request-head.ts'
 import { text } from '../codec/wire.ts'
-import { MemoryConnection, never, RESET } from './memory-connection.ts'
+import { MemoryConnection, never, opening, RESET } from './memory-connection.ts'
 
 const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 const HEAD = requestHead(new Request('http://h.example/a?b'))
@@ -33,7 +33,7 @@ function setUp(wire?: string, options: BridgeOptions = {}): Setup {
     return connection
   }
   const bridge = createBridgeOn(
-    { connect: () => connect, requestMeta: () => ({}), headerEncoding: 'latin1' },
+    { connect: () => () => opening(connect()), requestMeta: () => ({}), headerEncoding: 'latin1' },
     'uwsgi://127.0.0.1:3031',
     { onError, ...options }
   )
@@ -148,7 +148,11 @@ describe('createBridgeOn()', () => {
   ] as const)('takes headerEncoding: %s', async (_what, options, octetsSent) => {
     const connection = new MemoryConnection().respond(HELLO)
     const bridge = createBridgeOn(
-      { connect: () => async () => connection, requestMeta: () => ({}), headerEncoding: 'utf8' },
+      {
+        connect: () => () => opening(Promise.resolve(connection)),
+        requestMeta: () => ({}),
+        headerEncoding: 'utf8',
+      },
       'uwsgi://127.0.0.1:3031',
       options
     )
@@ -164,7 +168,11 @@ describe('createBridgeOn()', () => {
   ])('throws at once for %s, %j', (address, options, message) => {
     expect(() =>
       createBridgeOn(
-        { connect: () => never, requestMeta: () => ({}), headerEncoding: 'latin1' },
+        {
+          connect: () => () => opening(never()),
+          requestMeta: () => ({}),
+          headerEncoding: 'latin1',
+        },
         address,
         options
       )

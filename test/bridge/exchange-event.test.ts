@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createBridgeOn } from '../../src/bridge/bridge.ts'
 import type { ExchangeEvent } from '../../src/bridge/exchange-event.ts'
-import { MemoryBody } from './memory-connection.ts'
+import { MemoryBody, opening } from './memory-connection.ts'
 import {
   answers,
   answersBehind,
@@ -283,7 +283,7 @@ describe('onExchange of fetch()', () => {
     const errors: unknown[] = []
     const bridge = createBridgeOn(
       {
-        connect: () => () => Promise.reject(new Error('unused')),
+        connect: () => () => opening(Promise.reject(new Error('unused'))),
         requestMeta: () => {
           throw new Error('no meta')
         },

@@ -3,7 +3,7 @@ import type { Address } from '../../src/bridge/address.ts'
 import { type Bridge, createBridgeOn } from '../../src/bridge/bridge.ts'
 import type { BridgeOptions } from '../../src/bridge/bridge-options.ts'
 import type { UpstreamServerOptions } from '../../src/bridge/upstream-server.ts'
-import { MemoryConnection } from './memory-connection.ts'
+import { MemoryConnection, opening } from './memory-connection.ts'
 import { keepsSilent, type Plan, refuses, settle, wire } from './memory-group.ts'
 
 afterEach(() => {
@@ -46,7 +46,7 @@ function checked(
   }
   const bridge = createBridgeOn(
     {
-      connect: () => connect,
+      connect: () => (address) => opening(connect(address)),
       requestMeta: () => ({}),
       headerEncoding: 'latin1',
       every(intervalMs, given) {
@@ -179,7 +179,7 @@ describe('health checks', () => {
 
   test('are refused where nothing lives between requests', () => {
     const runtime = {
-      connect: () => () => Promise.reject(new Error('unused')),
+      connect: () => () => opening(Promise.reject(new Error('unused'))),
       requestMeta: () => ({}),
       headerEncoding: 'latin1',
     } as const

@@ -5,7 +5,7 @@ import type { ExchangeEvent } from '../../src/bridge/exchange-event.ts'
 import { type BodySource, collect } from '../../src/core/body-source.ts'
 import { requestHead } from '../../src/core/request-head.ts'
 import { text } from '../codec/wire.ts'
-import { MemoryBody, MemoryConnection } from './memory-connection.ts'
+import { MemoryBody, MemoryConnection, opening } from './memory-connection.ts'
 
 const HELLO = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello'
 const CHUNKED = 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'
@@ -70,7 +70,7 @@ function bridgeTo(
 ): Bridge {
   const bridge = createBridgeOn(
     {
-      connect: () => backend.connect,
+      connect: () => () => opening(backend.connect()),
       requestMeta: () => ({}),
       headerEncoding: 'latin1',
       ...runtime,
@@ -169,7 +169,11 @@ describe('a bridge to gunicorn', () => {
       }
       return connection
     }
-    const bridge = bridgeTo(backend, {}, { connect: () => failing, every: () => () => {} })
+    const bridge = bridgeTo(
+      backend,
+      {},
+      { connect: () => () => opening(failing()), every: () => () => {} }
+    )
     await send(bridge, 'POST', new MemoryBody('abc'), 3)
     expect(backend.connections[0]?.closed).toBe(true)
   })

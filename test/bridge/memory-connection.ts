@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Connection } from '../../src/bridge/connection.ts'
+import type { Connection, Opening } from '../../src/bridge/connection.ts'
 import type { BodySource } from '../../src/core/body-source.ts'
 import { octets, text } from '../codec/wire.ts'
 
@@ -14,6 +14,11 @@ export const RESET: Error = Object.assign(new Error('read ECONNRESET'), { code: 
 /** A promise that never settles. */
 export function never<T>(): Promise<T> {
   return Promise.withResolvers<T>().promise
+}
+
+/** A connection that is there when a promise says so. */
+export function opening(opened: Promise<Connection>): Opening {
+  return { opened, close: () => void opened.then((late) => late.close()).catch(() => {}) }
 }
 
 /** A connection whose other end is the test. */

@@ -14,7 +14,7 @@ import type { UpstreamServerOptions } from '../../src/bridge/upstream-server.ts'
 import { type BodySource, collect } from '../../src/core/body-source.ts'
 import { type RequestHead, requestHead } from '../../src/core/request-head.ts'
 import { text } from '../codec/wire.ts'
-import { MemoryConnection, never } from './memory-connection.ts'
+import { MemoryConnection, never, opening } from './memory-connection.ts'
 
 /** What a backend does with a connection; it refuses one by throwing. */
 export type Plan = (connection: MemoryConnection, index: number) => void | Promise<void>
@@ -62,7 +62,12 @@ export function groupOf(plans: readonly Plan[], options: GroupOptions = {}): Mem
   const events: ExchangeEvent[] = []
   const reports: MemoryGroup['reports'] = []
   const bridge = createBridgeOn(
-    { connect: () => connect, requestMeta: () => ({}), headerEncoding: 'latin1', openTempFile },
+    {
+      connect: () => (address) => opening(connect(address)),
+      requestMeta: () => ({}),
+      headerEncoding: 'latin1',
+      openTempFile,
+    },
     backends.map(({ address }, index) => ({ address, ...servers[index] })),
     {
       tracing: false,

@@ -3,7 +3,7 @@ import type { Address } from '../../src/bridge/address.ts'
 import type { Connect, Connection } from '../../src/bridge/connection.ts'
 import { openConnection } from '../../src/bridge/open-connection.ts'
 import { GatewayError } from '../../src/core/errors.ts'
-import { MemoryConnection } from './memory-connection.ts'
+import { MemoryConnection, opening } from './memory-connection.ts'
 
 const ADDRESS: Address = { type: 'tcp', hostname: 'h', port: 3031, tls: false }
 
@@ -21,8 +21,10 @@ function expectNoTimer(): void {
 /** A connect that a test settles, and what it was called with. */
 function heldConnect() {
   const { promise, resolve, reject } = Promise.withResolvers<Connection>()
-  const connect = vi.fn<Connect>(() => promise)
-  return { connect, resolve, reject, signal: () => connect.mock.calls[0]?.[1] }
+  const given = opening(promise)
+  const close = vi.spyOn(given, 'close')
+  const connect = vi.fn<Connect>(() => given)
+  return { connect, resolve, reject, close }
 }
 
 /** How a promise settled, as far as it has by now. */
@@ -38,19 +40,19 @@ function watched(promise: Promise<Connection>): { error?: GatewayError; value?: 
 describe('openConnection()', () => {
   test('hands the address on, and the connection back', async () => {
     const connection = new MemoryConnection()
-    const { connect, resolve, signal } = heldConnect()
+    const { connect, resolve, close } = heldConnect()
     const seen = watched(openConnection(connect, ADDRESS, 1000))
     resolve(connection)
     await vi.advanceTimersByTimeAsync(0)
     expect(seen).toEqual({ value: connection })
     expect(connect.mock.calls[0]?.[0]).toBe(ADDRESS)
     await vi.advanceTimersByTimeAsync(5000)
-    expect([signal()?.aborted, connection.closed]).toEqual([false, false])
+    expect(close).not.toHaveBeenCalled()
   })
 
   test('gives up after its timeout, and closes what comes later', async () => {
     const connection = new MemoryConnection()
-    const { connect, resolve, signal } = heldConnect()
+    const { connect, resolve, close } = heldConnect()
     const seen = watched(openConnection(connect, ADDRESS, 1000))
     await vi.advanceTimersByTimeAsync(999)
     expect(seen).toEqual({})
@@ -60,7 +62,7 @@ describe('openConnection()', () => {
       status: 504,
       message: 'uwsgi://h:3031 did not accept a connection within 1000 ms',
     })
-    expect(signal()?.aborted).toBe(true)
+    expect(close).toHaveBeenCalledOnce()
     resolve(connection)
     await vi.advanceTimersByTimeAsync(0)
     expect(connection.closed).toBe(true)
@@ -93,25 +95,46 @@ describe('openConnection()', () => {
     })
   })
 
-  test.each(['before', 'while'])('gives up when the client leaves %s it connects', async (when) => {
+  test('does not connect for a client that has left', async () => {
+    const { connect } = heldConnect()
+    const opened = openConnection(connect, ADDRESS, 1000, AbortSignal.abort())
+    await expect(opened).rejects.toMatchObject({ code: 'ERR_CLIENT_CLOSED' })
+    expect(connect).not.toHaveBeenCalled()
+  })
+
+  test('gives up when the client leaves while it connects', async () => {
     const connection = new MemoryConnection()
     const client = new AbortController()
-    if (when === 'before') client.abort()
-    const { connect, resolve, signal } = heldConnect()
+    const { connect, resolve, close } = heldConnect()
     const seen = watched(openConnection(connect, ADDRESS, 1000, client.signal))
     client.abort()
     await vi.advanceTimersByTimeAsync(0)
     expect(seen.error).toMatchObject({ code: 'ERR_CLIENT_CLOSED' })
-    expect(signal()?.aborted).toBe(true)
+    expect(close).toHaveBeenCalledOnce()
     resolve(connection)
     await vi.advanceTimersByTimeAsync(0)
     expect(connection.closed).toBe(true)
   })
 
+  test('says so when a runtime throws instead', async () => {
+    const cause = new TypeError('no such binding')
+    const opened = openConnection(
+      () => {
+        throw cause
+      },
+      ADDRESS,
+      1000
+    )
+    await expect(opened).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT', cause })
+  })
+
   test('takes its listener off the signal of the client', async () => {
     const client = new AbortController()
     const removed = vi.spyOn(client.signal, 'removeEventListener')
-    await openConnection(async () => new MemoryConnection(), ADDRESS, 1000, client.signal)
+    const { connect, resolve } = heldConnect()
+    const opened = openConnection(connect, ADDRESS, 1000, client.signal)
+    resolve(new MemoryConnection())
+    await opened
     expect(removed).toHaveBeenCalledOnce()
   })
 })

@@ -7,7 +7,7 @@ import type { GatewayResponse } from '../../src/core/gateway-response.ts'
 import { requestHead } from '../../src/core/request-head.ts'
 import type { Tunnel } from '../../src/core/tunnel.ts'
 import { octets, text } from '../codec/wire.ts'
-import { MemoryConnection } from './memory-connection.ts'
+import { MemoryConnection, opening } from './memory-connection.ts'
 
 const LIMITS: ExchangeLimits = { sendTimeout: 1000, readTimeout: 2000, bufferSize: 65_536 }
 const SWITCHING = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nX-A: a\r\n\r\n'
@@ -154,7 +154,7 @@ describe('bridge.handle() with a WebSocket', () => {
     const errors: unknown[] = []
     const bridge = createBridgeOn(
       {
-        connect: () => async () => connection,
+        connect: () => () => opening(Promise.resolve(connection)),
         requestMeta: () => meta,
         headerEncoding: 'latin1',
       },

@@ -405,7 +405,7 @@ describe('the type of the handlers', () => {
   }
   const bridge = createBridgeOn(
     {
-      connect: () => async () => {
+      connect: () => () => {
         throw new Error('nobody listens')
       },
       requestMeta: contextMeta,

@@ -6,7 +6,7 @@
 import { isIP, type NetConnectOpts, type OnReadOpts, Socket } from 'node:net'
 import { checkServerIdentity, connect as connectTls, type ConnectionOptions } from 'node:tls'
 import type { Address } from '../../bridge/address.ts'
-import type { Connect, Connection } from '../../bridge/connection.ts'
+import type { Connect, Connection, Opening } from '../../bridge/connection.ts'
 import type { SslOptions } from '../ssl-options.ts'
 import { ReadQueue } from './read-queue.ts'
 
@@ -18,18 +18,7 @@ export const connect: Connect = connectWith({})
 
 /** {@link connect} with TLS options. */
 export function connectWith(ssl: SslOptions): Connect {
-  return async function connectNode(address, signal) {
-    signal.throwIfAborted()
-    const connection = new SocketConnection(address, ssl)
-    const abort = (): void => connection.close()
-    signal.addEventListener('abort', abort)
-    try {
-      await connection.opened
-    } finally {
-      signal.removeEventListener('abort', abort)
-    }
-    return connection
-  }
+  return (address) => new SocketConnection(address, ssl)
 }
 
 /**
@@ -58,8 +47,8 @@ class ReadableAfterWriteError extends Socket {
   }
 }
 
-class SocketConnection implements Connection {
-  readonly opened: Promise<void>
+class SocketConnection implements Connection, Opening {
+  readonly opened: Promise<Connection>
   readonly #socket: Socket
   readonly #arrived = new ReadQueue(() => this.#socket.resume())
   #failure: Error | undefined
@@ -67,7 +56,7 @@ class SocketConnection implements Connection {
   #writer: PromiseWithResolvers<void> | undefined
 
   constructor(address: Address, ssl: SslOptions) {
-    const opened = Promise.withResolvers<void>()
+    const opened = Promise.withResolvers<Connection>()
     this.opened = opened.promise
     const onread: OnReadOpts = {
       buffer: readBuffer,
@@ -76,7 +65,7 @@ class SocketConnection implements Connection {
     let isOpen = false
     this.#socket = openSocket(address, ssl, onread, () => {
       isOpen = true
-      opened.resolve()
+      opened.resolve(this)
     })
     this.#socket.setNoDelay(true)
     if (this.#socket instanceof ReadableAfterWriteError) {
