@@ -4,8 +4,14 @@
  * @module
  */
 import type { Application } from './application.ts'
-import type { BodySource } from './body-source.ts'
-import { environBody, environHead, type EnvironLike, toRequest } from './from-environ.ts'
+import { type BodySource, watched } from './body-source.ts'
+import {
+  environBody,
+  environHead,
+  type EnvironLike,
+  holdForAbort,
+  toRequest,
+} from './from-environ.ts'
 import { fromResponse } from './from-response.ts'
 import type { FetchHandler } from './handler.ts'
 import type { RequestHead, RequestMeta } from './request-head.ts'
@@ -44,7 +50,9 @@ export function toApplication(handler: FetchHandler): Application {
       void body?.cancel(error)
       throw error
     }
-    return body === undefined ? [] : new ResponseBody(body, gone)
+    if (body === undefined) return []
+    const onEnd = holdForAbort(request, gone.signal)
+    return new ResponseBody(watched(body, { onEnd }), gone)
   }
 }
 

@@ -11,6 +11,7 @@ import ipaddr from 'ipaddr.js'
 import { badRequest } from './errors.ts'
 import { type HeaderFields, trimWhitespace } from './header-field.ts'
 import { canonicalHost } from './host.ts'
+import { remember } from './remember.ts'
 import type { Peer, RequestHead } from './request-head.ts'
 
 /** Tells whether an address is one of the trusted proxies. */
@@ -45,14 +46,14 @@ const FORWARDED_PAIR =
 export function compileTrust(proxies: readonly string[]): TrustCheck {
   const ranges = proxies.filter((proxy) => proxy !== 'unix:').map(parseRange)
   const trustsUnix = proxies.includes('unix:')
-  return function isTrusted(addr) {
+  return remember(function isTrusted(addr) {
     if (addr === 'unix:') return trustsUnix
     if (ranges.length === 0 || !isAddress(addr)) return false
     const parsed = ipaddr.process(addr)
     return ranges.some(
       ([network, bits]) => network.kind() === parsed.kind() && parsed.match(network, bits)
     )
-  }
+  })
 }
 
 /**

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { BodySource } from './body-source.ts'
-import { toRequest } from './from-environ.ts'
+import { type BodySource, watched } from './body-source.ts'
+import { holdForAbort, toRequest } from './from-environ.ts'
 import { fromResponse } from './from-response.ts'
 import type { GatewayResponse } from './gateway-response.ts'
 import type { RequestHead } from './request-head.ts'
@@ -57,7 +57,20 @@ export function answerOf(handler: Handler): Answer {
   const { handle } = handler
   if (handle !== undefined) return (head, body, signal) => handle(head, body, signal)
   return async function answerFetch(head, body, signal, env) {
-    return await fromResponse(await fetch(toRequest(head, body, signal), env), head.method)
+    const request = toRequest(head, body, signal)
+    const onEnd = holdForAbort(request, signal)
+    try {
+      const response = await fromResponse(await fetch(request, env), head.method)
+      const rest = response.body
+      if (rest !== undefined && rest.bytes === undefined) {
+        return { ...response, body: watched(rest, { onEnd }) }
+      }
+      onEnd()
+      return response
+    } catch (error) {
+      onEnd()
+      throw error
+    }
   }
 }
 

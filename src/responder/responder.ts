@@ -58,11 +58,14 @@ class ResponderExchange {
   readonly #source: ConnectionSource
   /** Aborted when the front goes away, which it does when its client does. */
   readonly #gone = new AbortController()
+  readonly #left = Promise.withResolvers<void>()
   readonly #sendDeadline: Deadline
   readonly #lingering: Deadline
   readonly #began = performance.now()
   #environ: EnvironLike = {}
   #status: number | undefined
+  /** The body under way to the front. */
+  #sending: BodySource | undefined
   #answered = false
 
   constructor(connection: AcceptedConnection, answer: Answer, options: ResolvedResponderOptions) {
@@ -80,18 +83,22 @@ class ResponderExchange {
       connection.reset()
     })
     // A front closes its side behind the response too.
-    void connection.ended.then(() => this.#answered || this.#gone.abort())
+    void connection.ended.then(() => this.#answered || this.#leave())
   }
 
   async run(): Promise<void> {
     // A handler that never settles is left to itself once nobody waits for it.
-    const gone = new Promise<void>((resolve) =>
-      this.#gone.signal.addEventListener('abort', () => resolve())
-    )
-    await Promise.race([this.#serve(), gone])
+    await Promise.race([this.#serve(), this.#left.promise])
     for (const deadline of [this.#sendDeadline, this.#lingering]) deadline.stop()
     this.#connection.close()
     this.#logAccess()
+  }
+
+  /** The front has gone. No listener on the signal says so, which would keep all this in memory. */
+  #leave(): void {
+    this.#gone.abort()
+    void this.#sending?.cancel(this.#gone.signal.reason)
+    this.#left.resolve()
   }
 
   async #serve(): Promise<void> {
@@ -184,9 +191,12 @@ class ResponderExchange {
   /** Sends a response; rejects when it cannot be completed. */
   async #respond(response: GatewayResponse): Promise<void> {
     const { status, body } = response
-    const cancel = (): void => void body?.cancel(this.#gone.signal.reason)
-    if (this.#gone.signal.aborted) return cancel()
-    this.#gone.signal.addEventListener('abort', cancel)
+    const { signal } = this.#gone
+    if (signal.aborted) {
+      void body?.cancel(signal.reason)
+      return
+    }
+    this.#sending = body
     const head = this.#encodeHead(response)
     if (head === undefined) return await this.#respond(errorResponse(undefined))
     this.#status = status

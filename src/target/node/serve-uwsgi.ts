@@ -36,7 +36,7 @@ export async function serveUwsgi(handler: Handler, options: ServeUwsgiOptions): 
     onAccess: log === undefined ? undefined : (entry) => log(formatAccessLog(entry)),
   })
   const underWay = new Map<SocketConnection, Promise<void>>()
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     const isUnix = address.type === 'unix'
     // Health checks reset what they have just opened: nobody is left to be answered.
     if (!isUnix && socket.remoteAddress === undefined) {
@@ -83,6 +83,7 @@ class SocketConnection implements AcceptedConnection {
   readonly #isUnix: boolean
   readonly #arrived: ReadQueue
   #failure: Error | undefined
+  #hasWritten = false
   #writer: PromiseWithResolvers<void> | undefined
 
   constructor(socket: Socket, isUnix: boolean) {
@@ -116,6 +117,9 @@ class SocketConnection implements AcceptedConnection {
 
   write(bytes: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    // The first write waits for nothing, and most responses have no second.
+    if (this.#hasWritten) this.#socket.setNoDelay(true)
+    this.#hasWritten = true
     if (this.#socket.write(bytes)) return Promise.resolve()
     this.#writer = Promise.withResolvers()
     return this.#writer.promise
