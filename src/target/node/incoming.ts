@@ -14,6 +14,10 @@ import { parseTarget } from '../../core/path.ts'
 import type { HeaderField, RequestHead, RequestMeta, UrlParts } from '../../core/request-head.ts'
 import { isWebSocketRequest } from '../../core/tunnel.ts'
 import { contextMeta, isEncrypted, nodeMeta } from '../../core/request-meta.ts'
+import { ReadQueue } from './read-queue.ts'
+
+/** Bytes of a body that wait for a slow backend before its client does: a chunk, mostly. */
+const READ_AHEAD_BYTES = 65_536
 
 /**
  * What Node knows of a request and a Fetch `Request` does not say.
@@ -72,56 +76,38 @@ function hasBody({ headers }: IncomingMessage): boolean {
  * @param onFirstRead Called when the body is wanted: the moment for `100 Continue`.
  */
 export function incomingSource(incoming: IncomingMessage, onFirstRead: () => void): BodySource {
-  const queue: Uint8Array[] = []
-  let reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
+  const arrived = new ReadQueue(() => incoming.resume(), READ_AHEAD_BYTES)
   let started = false
   let cancelled = false
 
-  function onData(chunk: Uint8Array): void {
-    if (cancelled) return
-    queue.push(chunk)
-    // One chunk is asked for at a time, so that a client cannot fill the memory of a slow backend.
-    incoming.pause()
-    settle()
-  }
-  function settle(): void {
-    if (reader === undefined) return
-    const chunk = queue.shift()
-    if (chunk !== undefined) reader.resolve(chunk)
-    else if (incoming.readableEnded || cancelled) reader.resolve(undefined)
-    else if (incoming.destroyed) {
-      reader.reject(
-        new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection inside its body')
-      )
-    } else return
-    reader = undefined
-  }
   function start(): void {
     started = true
     onFirstRead()
-    incoming.on('data', onData)
-    incoming.on('end', settle)
+    incoming.on('data', (chunk: Uint8Array) => {
+      if (!cancelled && !arrived.push(chunk)) incoming.pause()
+    })
+    incoming.on('end', () => arrived.end())
     // 'close' follows and decides; without a listener the error would end the process.
     incoming.on('error', () => {})
-    incoming.on('close', settle)
+    incoming.on('close', () => arrived.end(incoming.readableEnded ? undefined : insideBody()))
   }
 
   return {
     read() {
       if (!started) start()
-      reader = Promise.withResolvers()
-      const { promise } = reader
-      settle()
-      if (reader !== undefined) incoming.resume()
-      return promise
+      return arrived.read()
     },
     async cancel() {
       cancelled = true
       // What still arrives is thrown away, and the front closes the connection if that takes long.
       incoming.resume()
-      settle()
+      arrived.end()
     },
   }
+}
+
+function insideBody(): GatewayError {
+  return new GatewayError('ERR_CLIENT_CLOSED', 'The client closed the connection inside its body')
 }
 
 /**

@@ -4,12 +4,10 @@
  * @module
  */
 
-/** Bytes read ahead of the reader before the socket is paused. */
-const READ_AHEAD_BYTES = 262_144
-
 /** Turns what a socket pushes into what a reader pulls. */
 export class ReadQueue {
   readonly #resume: () => void
+  readonly #most: number
   #chunks: Uint8Array[] = []
   #bytes = 0
   #paused = false
@@ -17,9 +15,13 @@ export class ReadQueue {
   #failure: Error | undefined
   #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
 
-  /** @param resume Called when a paused socket may go on. */
-  constructor(resume: () => void) {
+  /**
+   * @param resume Called when a paused socket may go on.
+   * @param most Bytes read ahead of the reader before the socket is paused.
+   */
+  constructor(resume: () => void, most = 262_144) {
     this.#resume = resume
+    this.#most = most
   }
 
   /** Takes bytes that arrived; `false` asks the socket to pause. */
@@ -31,7 +33,7 @@ export class ReadQueue {
     }
     this.#chunks.push(bytes)
     this.#bytes += bytes.length
-    this.#paused = this.#bytes >= READ_AHEAD_BYTES
+    this.#paused = this.#bytes >= this.#most
     return !this.#paused
   }
 
@@ -49,7 +51,7 @@ export class ReadQueue {
     const bytes = this.#chunks.shift()
     if (bytes !== undefined) {
       this.#bytes -= bytes.length
-      if (this.#paused && this.#bytes < READ_AHEAD_BYTES) {
+      if (this.#paused && this.#bytes < this.#most) {
         this.#paused = false
         this.#resume()
       }
