@@ -1,5 +1,6 @@
 /**
- * Row 1: hello world from uWSGI, through each gateway that can stand in front of it.
+ * Row 1: hello world from uWSGI, through each gateway that can stand in front of it, and through the least
+ * that Node can do, which shows how much of our time is Node's own.
  *
  * @module
  */
@@ -19,6 +20,7 @@ import type { Settings } from '../harness/settings.ts'
 import { startApache } from '../servers/apache.ts'
 import { startServe } from '../servers/edge-wsgi.ts'
 import { startUwsgiPass } from '../servers/nginx.ts'
+import { startRelay } from '../servers/node-programs.ts'
 import { type Backend, HELLO, startBackend } from '../servers/uwsgi.ts'
 import { startUwsgiRouter } from '../servers/uwsgi-router.ts'
 
@@ -58,6 +60,7 @@ async function runCondition(
       underLoad('nginx', () => startUwsgiPass(upstream), load),
       underLoad('Apache', () => startApache(upstream), load),
       underLoad('uWSGI --http', () => startUwsgiRouter(upstream), load),
+      underLoad('Node by hand', () => startRelay(upstream), load),
     ],
     settings
   )

@@ -1,8 +1,10 @@
 /**
- * Row 5: a Worker that speaks uwsgi itself, beside one that fetches from an nginx which does.
+ * Row 5: a Worker that speaks uwsgi itself, beside one that fetches from an nginx which does, and one
+ * that does no more than it must.
  *
  * @module
  */
+import { encodePacket } from '../../../src/codec/uwsgi.ts'
 import { bundleScript } from '../../target/workers-target.ts'
 import {
   compare,
@@ -15,6 +17,7 @@ import {
 import { contest } from '../harness/contest.ts'
 import { type Gateway, underLoad } from '../harness/load.ts'
 import type { Row } from '../harness/row.ts'
+import { VARS } from '../programs/sample-request.ts'
 import { startUwsgiPass } from '../servers/nginx.ts'
 import { HELLO, startBackend } from '../servers/uwsgi.ts'
 import { startWorkerd } from '../servers/workerd.ts'
@@ -25,6 +28,25 @@ const FETCHING = `export default {
     const url = new URL(request.url)
     url.host = env.ORIGIN
     return await fetch(new Request(url, request))
+  },
+}
+`
+
+/**
+ * The least that a Worker can do with a uwsgi backend: a packet that is always the same, and one read. It
+ * shows how much of our time is that of `connect()`.
+ */
+const BY_HAND = `import { connect } from 'cloudflare:sockets'
+const packet = Uint8Array.from(${JSON.stringify([...encodePacket(VARS)])})
+export default {
+  async fetch(request, env) {
+    const { hostname, port } = new URL(env.UPSTREAM)
+    const socket = connect({ hostname, port: Number(port) })
+    socket.writable.getWriter().write(packet)
+    const { value } = await socket.readable.getReader().read()
+    socket.close()
+    const text = new TextDecoder().decode(value)
+    return new Response(text.slice(text.indexOf('\\r\\n\\r\\n') + 4))
   },
 }
 `
@@ -41,6 +63,7 @@ export const workers: Row = {
         [
           underLoad(OURS, () => startWorkerd(script, { UPSTREAM: backend.tcp }), load),
           underLoad('fetch() of nginx', () => startFetching(backend.tcp), load),
+          underLoad('by hand', () => startWorkerd(BY_HAND, { UPSTREAM: backend.tcp }), load),
         ],
         settings
       )

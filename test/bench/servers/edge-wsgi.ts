@@ -19,17 +19,11 @@ const DENO_PROGRAM = join(PROJECT_ROOT, 'test', 'target', 'deno-server.ts')
 /** Starts `edge-wsgi serve`. */
 export async function startServe(
   upstream: string,
-  flags: readonly string[] = []
+  flags: readonly string[] = [],
+  env: Record<string, string> = {}
 ): Promise<Gateway> {
-  return await startListening(process.execPath, [
-    CLI,
-    'serve',
-    '--upstream',
-    upstream,
-    '--listen',
-    'http://127.0.0.1:0',
-    ...flags,
-  ])
+  const args = [CLI, 'serve', '--upstream', upstream, '--listen', 'http://127.0.0.1:0', ...flags]
+  return await startListening(process.execPath, args, env)
 }
 
 /** Starts `edge-wsgi serve` for gunicorn, where this version can. */

@@ -15,6 +15,11 @@ export function programFile(name: string): string {
   return join(BENCH, 'programs', name)
 }
 
+/** Starts `relay.mjs` in front of a uwsgi socket. */
+export async function startRelay(upstream: string): Promise<Gateway> {
+  return await startListening(process.execPath, [programFile('relay.mjs')], { UPSTREAM: upstream })
+}
+
 /** Starts a program that needs an npm package of `test/bench/package.json`. */
 export async function startProgram(
   name: string,
