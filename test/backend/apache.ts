@@ -26,13 +26,25 @@ export interface ApacheOptions {
   extra?: string
 }
 
-/** Starts Apache and waits until it accepts connections. */
+/** Starts Apache as small as it goes. */
 export async function startApache(options: ApacheOptions): Promise<FrontServer> {
+  const { upstream, path = '/', extra = '' } = options
+  return await startApacheWith(`StartServers 1
+ServerLimit 2
+ThreadsPerChild 64
+MaxRequestWorkers 128
+MinSpareThreads 8
+${extra}
+ProxyPass ${path} ${upstream}/`)
+}
+
+/** Starts Apache with these directives and waits until it accepts connections. */
+export async function startApacheWith(directives: string): Promise<FrontServer> {
   const program = findApache()
   if (program === undefined) throw new Error('Cannot find Apache: run node test/backend/install.ts')
   return await startFront(async (port, directory) => {
     const file = join(directory, 'httpd.conf')
-    await writeFile(file, configuration(options, program, directory, port))
+    await writeFile(file, configuration(directives, program, directory, port))
     return {
       command: program.command,
       args: ['-d', directory, '-f', file, '-DFOREGROUND'],
@@ -43,7 +55,7 @@ export async function startApache(options: ApacheOptions): Promise<FrontServer> 
 }
 
 function configuration(
-  { upstream, path = '/', extra = '' }: ApacheOptions,
+  directives: string,
   { modules }: ApacheProgram,
   directory: string,
   port: number
@@ -63,12 +75,6 @@ PidFile ${join(directory, 'httpd.pid')}
 # Standard error may be a socket, which cannot be opened by its name.
 ErrorLog "|/bin/cat"
 LogLevel notice
-StartServers 1
-ServerLimit 2
-ThreadsPerChild 64
-MaxRequestWorkers 128
-MinSpareThreads 8
-${extra}
-ProxyPass ${path} ${upstream}/
+${directives}
 `
 }
