@@ -73,7 +73,7 @@ class Forwarding {
 
   async run(): Promise<GatewayResponse> {
     for (;;) {
-      const server = this.#note(await this.#choose())
+      const server = await this.#choose()
       try {
         const response = await this.#attempt(server)
         const condition = conditionOfStatus(response.status)
@@ -95,13 +95,10 @@ class Forwarding {
     }
   }
 
-  #choose(): Promise<UpstreamServer | undefined> {
-    const { request, signal } = this.#errand
-    return this.#route.upstream.acquire({ key: request.key, tried: this.#tried }, signal)
-  }
-
-  #note(server: UpstreamServer | undefined): UpstreamServer {
-    const { journal } = this.#errand
+  async #choose(): Promise<UpstreamServer> {
+    const { request, signal, journal } = this.#errand
+    const wish = { key: request.key, tried: this.#tried }
+    const server = await this.#route.upstream.acquire(wish, signal)
     if (server === undefined) {
       throw new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
     }

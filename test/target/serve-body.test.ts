@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import type { Handler } from '../../src/target/node/index.ts'
+import { type Handler, serve } from '../../src/target/node/index.ts'
+import { openRaw } from '../security/raw-http.ts'
+import { within } from '../support/deadline.ts'
 import { send } from '../support/http-client.ts'
 import { cleanUp, serving } from './serving.ts'
 
@@ -25,4 +27,41 @@ describe('a body that is in memory', () => {
       expect(header('content-length')).toBe(String(size))
     }
   )
+})
+
+describe('the body of a request', () => {
+  test.each([
+    ['that is given up has ended', true, 'ended'],
+    ['that is wanted still has failed', false, 'ERR_CLIENT_CLOSED'],
+  ])('%s once its client has gone', async (_what, isGivenUp, expected) => {
+    const started = Promise.withResolvers<void>()
+    const found = Promise.withResolvers<unknown>()
+    const server = await serve(
+      {
+        fetch: () => new Response(),
+        async handle(_head, body, signal) {
+          await body?.read()
+          if (isGivenUp) await body?.cancel(undefined)
+          const left = new Promise((resolve) => signal?.addEventListener('abort', resolve))
+          started.resolve()
+          await left
+          await new Promise(setImmediate)
+          found.resolve(
+            await body?.read().then(
+              () => 'ended',
+              (error: { code?: string }) => error.code
+            )
+          )
+          return { status: 200, reason: 'OK', headers: [] }
+        },
+      },
+      { listen: 'http://127.0.0.1:0' }
+    )
+    const connection = await openRaw(server.url)
+    connection.send('POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc')
+    await started.promise
+    connection.reset()
+    expect(await within('the end of the body', found.promise)).toBe(expected)
+    await server.close()
+  })
 })

@@ -89,7 +89,10 @@ export function incomingSource(incoming: IncomingMessage, onFirstRead: () => voi
     incoming.on('end', () => arrived.end())
     // 'close' follows and decides; without a listener the error would end the process.
     incoming.on('error', () => {})
-    incoming.on('close', () => arrived.end(incoming.readableEnded ? undefined : insideBody()))
+    incoming.on('close', () => {
+      const isOver = cancelled || incoming.readableEnded
+      arrived.end(isOver ? undefined : insideBody())
+    })
   }
 
   return {
