@@ -252,7 +252,8 @@ class UwsgiBridge {
         isRepeatable: tries > 1 && isRepeatable(head.method, options.nextUpstream),
         openTempFile: this.#readAhead.openTempFile,
       }
-      request = await prepareRequest(head, body, options, handling)
+      const prepared = prepareRequest(head, body, options, handling)
+      request = prepared instanceof Promise ? await prepared : prepared
       journal.trace = request.trace
       const connect = this.#runtime.connect(env)
       return await forward(this.#route, { request, connect, journal, signal })

@@ -96,8 +96,11 @@ class KeptConnection implements Connection {
   #gone = false
   idleSince = 0
 
+  readonly free: Connection['free']
+
   constructor(connection: Connection) {
     this.#connection = connection
+    this.free = connection.free
   }
 
   /** Whether anything came while it waited: an end, or bytes that nobody asked for. */
@@ -123,8 +126,8 @@ class KeptConnection implements Connection {
     return reading
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#connection.write(bytes)
+  write(bytes: Uint8Array, onTaken?: () => void): Promise<void> | undefined {
+    return this.#connection.write(bytes, onTaken)
   }
 
   end(): void {

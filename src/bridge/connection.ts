@@ -12,8 +12,13 @@ export interface Connection {
    * A read that waits when {@link close} is called settles, one way or the other.
    */
   read(): Promise<Uint8Array | undefined>
-  /** Resolves when the runtime is ready for more. A failed write must not keep `read()` from going on. */
-  write(bytes: Uint8Array): Promise<void>
+  /**
+   * Resolves when the runtime is ready for more. A failed write must not keep `read()` from going on.
+   *
+   * @param onTaken Called when nobody looks at `bytes` any more, if the runtime can tell.
+   * @returns `undefined` where it is ready at once.
+   */
+  write(bytes: Uint8Array, onTaken?: () => void): Promise<void> | undefined
   /**
    * Says that no more will be written, behind all that was; reading goes on. Without it, a tunnel
    * ends both directions at once.
@@ -21,6 +26,8 @@ export interface Connection {
   end?(): void
   /** Drops both directions at once. Idempotent; never throws. */
   close(): void
+  /** As `free` of a body: for chunks that {@link read} gave. */
+  readonly free?: ((chunk: Uint8Array) => void) | undefined
 }
 
 /** Ends our side where the runtime can do that alone, else both. */

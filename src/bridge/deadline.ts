@@ -97,5 +97,6 @@ export function inTime(
       deadline.stop()
       await source.cancel(reason)
     },
+    free: source.free,
   }
 }

@@ -47,43 +47,48 @@ const SENT_ONCE: BodyHandling = { isRepeatable: false, openTempFile: undefined }
  * Builds the request for the backend. A body of unknown length is read to its end first to learn it.
  *
  * @param body The client's bytes, unless there are none.
+ * @returns A promise only while a body is read.
  * @throws {GatewayError} when the request cannot be forwarded.
  */
-export async function prepareRequest(
+export function prepareRequest(
   head: RequestHead,
   body: BodySource | undefined,
   options: ResolvedBridgeOptions,
   handling: BodyHandling = SENT_ONCE
-): Promise<PreparedRequest> {
+): PreparedRequest | Promise<PreparedRequest> {
+  const { method } = head
   const upgrade = wantsTunnel(head) ? WEBSOCKET : undefined
   const built = cgiVars(head, options.environ)
-  const { framing } = built
-  const trace = options.tracing ? addTrace(built.vars) : undefined
-  let kept: RequestBody | undefined
-  if (body !== undefined && framing.type !== 'none') {
-    const timed = inTime(body, options.clientBodyTimeout, () => clientTimeout(options))
-    if (framing.type === 'known') {
-      const exact = exactly(timed, framing.length)
-      kept = handling.isRepeatable
-        ? new StoredBody(exact, {
-            ...storeLimits(options, handling.openTempFile),
-            // A second attempt is worth no more memory than that.
-            maxBufferedBodyBytes: options.bufferBytes,
-          })
-        : plainBody(exact)
-    } else {
-      kept = await measure(timed, options, handling.openTempFile)
-      built.vars.push(['CONTENT_LENGTH', String(kept.length)])
+  const { framing, vars } = built
+  const trace = options.tracing ? addTrace(vars) : undefined
+  function finish(kept: RequestBody | undefined): PreparedRequest {
+    try {
+      const packet = encodeRequest(built, options)
+      return { method, packet, body: kept, key: hashKey(vars, options), trace, upgrade }
+    } catch (error) {
+      kept?.close(error)
+      throw error
     }
   }
-  try {
-    const key = hashKey(built.vars, options)
-    const packet = encodeRequest(built, options)
-    return { method: head.method, packet, body: kept, key, trace, upgrade }
-  } catch (error) {
-    kept?.close(error)
-    throw error
-  }
+  if (body === undefined || framing.type === 'none') return finish(undefined)
+  const timed = inTime(body, options.clientBodyTimeout, () => clientTimeout(options))
+  if (framing.type === 'known') return finish(keep(exactly(timed, framing.length), options, handling))
+  return measure(timed, options, handling.openTempFile).then((kept) => {
+    vars.push(['CONTENT_LENGTH', String(kept.length)])
+    return finish(kept)
+  })
+}
+
+/** A body whose length is known, kept where it may have to be sent again. */
+function keep(
+  body: BodySource,
+  options: ResolvedBridgeOptions,
+  { isRepeatable, openTempFile }: BodyHandling
+): RequestBody {
+  if (!isRepeatable) return plainBody(body)
+  // A second attempt is worth no more memory than that.
+  const maxBufferedBodyBytes = options.bufferBytes
+  return new StoredBody(body, { ...storeLimits(options, openTempFile), maxBufferedBodyBytes })
 }
 
 /** Reads a body to its end: into memory alone where there is no file for it. */

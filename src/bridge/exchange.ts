@@ -114,12 +114,13 @@ class Exchange {
     const body: BodySource = {
       read: () => this.#readBody(),
       cancel: async () => this.#onAbort(),
+      free: this.#connection.free,
     }
     return { status, reason, headers, body }
   }
 
   /** Lets go of a connection that speaks another protocol from here on. */
-  async #handOver(sent: Promise<void>): Promise<Tunnel> {
+  async #handOver(sent: Promise<void> | undefined): Promise<Tunnel> {
     // The first frame must not overtake what is left of the packet.
     await sent
     if (this.#failure !== undefined) throw this.#failure
@@ -148,11 +149,22 @@ class Exchange {
     this.#fail(clientGone())
   }
 
-  /** Writes packet and body. Never rejects: what goes wrong decides the exchange, or does not matter. */
-  async #send(): Promise<void> {
+  /**
+   * Writes packet and body. Never rejects: what goes wrong decides the exchange, or does not matter.
+   *
+   * @returns `undefined` when all of it is sent, as most requests are at once.
+   */
+  #send(): Promise<void> | undefined {
+    const { packet, body } = this.#request
+    const writing = this.#connection.write(packet)
+    if (writing !== undefined || body !== undefined) return this.#sendRest(writing, body)
+    this.#sent = true
+    return undefined
+  }
+
+  async #sendRest(writing: Promise<void> | undefined, body: BodySource | undefined): Promise<void> {
     try {
-      await this.#write(this.#request.packet)
-      const { body } = this.#request
+      await this.#taken(writing)
       if (body !== undefined) await this.#sendBody(body)
     } catch (error) {
       this.#fail(clientError(error))
@@ -166,14 +178,16 @@ class Exchange {
     while (!this.#sent) {
       const chunk = await body.read()
       if (chunk === undefined || this.#sent) return
-      await this.#write(chunk)
+      await this.#taken(this.#connection.write(chunk, () => body.free?.(chunk)))
     }
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
+  /** Waits until the backend takes what has been written. */
+  async #taken(writing: Promise<void> | undefined): Promise<void> {
+    if (writing === undefined) return
     this.#sendDeadline.start()
     try {
-      await this.#connection.write(bytes)
+      await writing
     } catch {
       // The backend wants no more of the request. Its answer, complete or not, tells why.
       this.#writeFailed = true
@@ -189,7 +203,11 @@ class Exchange {
         const event = this.#decoder.next()
         if (event !== undefined) return event
         if (this.#decoder.complete) return { type: 'end' }
-        const bytes = await this.#readConnection()
+        this.#reading = true
+        if (this.#sent) this.#readDeadline.start()
+        const bytes = await this.#connection.read()
+        this.#reading = false
+        this.#readDeadline.pause()
         // A connection closed by us may read as closed by the backend.
         if (this.#failure !== undefined) throw this.#failure
         if (bytes !== undefined) this.#decoder.push(bytes)
@@ -200,17 +218,6 @@ class Exchange {
       }
     } catch (error) {
       throw this.#fail(this.#explain(error))
-    }
-  }
-
-  async #readConnection(): Promise<Uint8Array | undefined> {
-    this.#reading = true
-    if (this.#sent) this.#readDeadline.start()
-    try {
-      return await this.#connection.read()
-    } finally {
-      this.#reading = false
-      this.#readDeadline.pause()
     }
   }
 

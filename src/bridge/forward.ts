@@ -73,7 +73,9 @@ class Forwarding {
 
   async run(): Promise<GatewayResponse> {
     for (;;) {
-      const server = await this.#choose()
+      const wish = { key: this.#errand.request.key, tried: this.#tried }
+      const found = this.#route.upstream.acquire(wish, this.#errand.signal)
+      const server = this.#note(found instanceof Promise ? await found : found)
       try {
         const response = await this.#attempt(server)
         const condition = conditionOfStatus(response.status)
@@ -95,10 +97,9 @@ class Forwarding {
     }
   }
 
-  async #choose(): Promise<UpstreamServer> {
-    const { request, signal, journal } = this.#errand
-    const wish = { key: request.key, tried: this.#tried }
-    const server = await this.#route.upstream.acquire(wish, signal)
+  /** The request goes to a backend, if there is one. */
+  #note(server: UpstreamServer | undefined): UpstreamServer {
+    const { journal } = this.#errand
     if (server === undefined) {
       throw new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
     }
@@ -141,9 +142,9 @@ class Forwarding {
     return await this.#exchange(server, await this.#open(server))
   }
 
-  async #open({ address }: UpstreamServer): Promise<Connection> {
+  #open({ address }: UpstreamServer): Promise<Connection> {
     const { connect, signal } = this.#errand
-    return await openConnection(connect, address, this.#route.options.connectTimeout, signal)
+    return openConnection(connect, address, this.#route.options.connectTimeout, signal)
   }
 
   async #exchange(server: UpstreamServer, connection: Connection): Promise<GatewayResponse> {

@@ -25,7 +25,12 @@ export interface ReadAheadLimits extends SpoolLimits {
 export function readAhead(source: BodySource, limits: ReadAheadLimits): BodySource {
   const reader = new ReadAhead(source, limits)
   reader.start()
-  return { read: () => reader.read(), cancel: (reason) => reader.cancel(reason) }
+  return {
+    read: () => reader.read(),
+    cancel: (reason) => reader.cancel(reason),
+    // What comes out of the file is like what comes from the source.
+    free: source.free,
+  }
 }
 
 class ReadAhead {
@@ -122,7 +127,7 @@ class ReadAhead {
       const chunk = await this.#source.read()
       if (chunk === undefined) this.#ended = true
       else if (this.#waiting && this.#spool.isEmpty) this.#fresh = chunk
-      else if (!this.#cancelled) await this.#spool.push(chunk)
+      else if (!this.#cancelled && (await this.#spool.push(chunk))) this.#source.free?.(chunk)
     } catch (error) {
       this.#ended = true
       this.#failure = error

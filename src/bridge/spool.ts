@@ -76,19 +76,23 @@ export class Spool {
     return this.#behindFile.length > 0
   }
 
-  /** Takes a chunk, which nobody else may change afterwards. Never rejects: what no file takes stays in memory. */
-  async push(chunk: Uint8Array): Promise<void> {
+  /**
+   * Takes a chunk, which nobody else may change afterwards. Never rejects: what no file takes stays in memory.
+   *
+   * @returns Whether the file has it, and the chunk itself is not needed any more.
+   */
+  async push(chunk: Uint8Array): Promise<boolean> {
     const { bufferBytes, openTempFile } = this.#limits
-    if (this.#closed) return
+    if (this.#closed) return false
     if (this.#holdsTail) {
       this.#behindFile.push(chunk)
-      return
+      return false
     }
     const memoryTakes = this.#memoryBytes < bufferBytes || openTempFile === undefined
     if (this.#fileIsEmpty && (memoryTakes || this.#fileBroken)) {
       this.#chunks.push(chunk)
       this.#memoryBytes += chunk.length
-      return
+      return false
     }
     if (this.#fileIsEmpty) this.#fileFrom = this.#fileTo = 0
     try {
@@ -96,10 +100,12 @@ export class Spool {
       if (this.#closed) this.#file?.close()
       else await this.#file?.write(chunk, this.#fileTo)
       this.#fileTo += chunk.length
+      return true
     } catch {
       // A full disk slows the backend down to its reader; it takes nothing from the response.
       this.#fileBroken = true
       this.#behindFile.push(chunk)
+      return false
     }
   }
 

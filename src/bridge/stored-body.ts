@@ -34,6 +34,7 @@ export function plainBody(source: BodySource): RequestBody {
       untouched = false
       await source.cancel(reason)
     },
+    free: source.free,
   }
   return {
     get length() {

@@ -29,7 +29,9 @@ export function connectionTunnel(
         throw new GatewayError('ERR_UPSTREAM_TRUNCATED', 'The upstream reset the tunnel', { cause })
       }
     },
-    write: (bytes) => connection.write(bytes),
+    async write(bytes) {
+      await connection.write(bytes)
+    },
     end: () => endConnection(connection),
     close: () => connection.close(),
   }

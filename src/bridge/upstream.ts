@@ -48,15 +48,19 @@ export class Upstream {
    * Takes a place at a backend, which {@link release} gives back; waits for one where all are taken.
    *
    * @param signal Aborted when the client goes away.
-   * @returns `undefined` when no backend is left that the request has not been tried on.
+   * @returns A promise only while it waits; `undefined` when no backend is left that the request has not
+   *   been tried on.
    * @throws {GatewayError} `ERR_UPSTREAM_BUSY` when the queue is full or the wait too long,
    *   `ERR_CLIENT_CLOSED`.
    */
-  async acquire(wish: Wish, signal: AbortSignal | undefined): Promise<UpstreamServer | undefined> {
+  acquire(
+    wish: Wish,
+    signal: AbortSignal | undefined
+  ): UpstreamServer | undefined | Promise<UpstreamServer> {
     // A backend whose time out is over may have room that those who wait do not know of.
     this.admit()
     const found = this.#find(wish)
-    return found === 'full' ? await this.#wait(wish, signal) : found
+    return found === 'full' ? this.#wait(wish, signal) : found
   }
 
   /** Gives a place back. */
@@ -92,12 +96,12 @@ export class Upstream {
     return server
   }
 
-  #wait(wish: Wish, signal: AbortSignal | undefined): Promise<UpstreamServer> {
+  async #wait(wish: Wish, signal: AbortSignal | undefined): Promise<UpstreamServer> {
     const { queue, queueTimeout } = this.#policy
     if (this.#waiters.size >= queue) {
       throw busy(`all have maxConns requests under way, and ${queue} wait already`)
     }
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       const end = (): void => {
         this.#waiters.delete(waiter)
         deadline.stop()

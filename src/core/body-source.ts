@@ -21,6 +21,12 @@ export interface BodySource {
   read(): Promise<Uint8Array | undefined>
   /** Gives up on the rest. Idempotent; never rejects; nothing happens after the end. */
   cancel(reason: unknown): Promise<void>
+  /**
+   * Takes back a chunk that has been used up, to free its memory at once: left to the garbage collector,
+   * 1 GiB passing through held 100 MB and took twice the CPU. Whoever keeps chunks, or hands them to code
+   * that may, does not call it.
+   */
+  readonly free?: ((chunk: Uint8Array) => void) | undefined
 }
 
 /** A Web stream as a source. Empty chunks are passed over. */
@@ -88,6 +94,7 @@ export function watched(source: BodySource, watch: BodyWatch): BodySource {
       end(undefined, true)
       await source.cancel(reason)
     },
+    free: source.free,
   }
 }
 
@@ -131,6 +138,7 @@ export function exactly(
       return wanted
     },
     cancel: (reason) => source.cancel(reason),
+    free: source.free,
   }
 }
 

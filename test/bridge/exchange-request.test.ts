@@ -24,14 +24,13 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-function build(
+async function build(
   head: Partial<RequestHead>,
   options: BridgeOptions = {},
   body?: BodySource
 ): Promise<ExchangeRequest> {
-  return prepareRequest({ ...HEAD, ...head }, body, resolveBridgeOptions(options)).then(
-    (request) => ({ ...request, body: request.body?.start() })
-  )
+  const request = await prepareRequest({ ...HEAD, ...head }, body, resolveBridgeOptions(options))
+  return { ...request, body: request.body?.start() }
 }
 
 async function varsOf(

@@ -50,10 +50,10 @@ async function visit(upstream: Upstream, ...tried: string[]): Promise<string> {
   return name
 }
 
-/** What a promise has come to by now: `undefined` while it is open. */
-function watch(promise: Promise<UpstreamServer | undefined>): () => string | undefined {
+/** What a wait has come to by now: `undefined` while it goes on. */
+function watch(found: ReturnType<Upstream['acquire']>): () => string | undefined {
   let result: string | undefined
-  promise.then(
+  Promise.resolve(found).then(
     (server) => (result = nameOf(server)),
     (error: { code?: string }) => (result = error.code)
   )
@@ -296,8 +296,7 @@ describe('the queue of an Upstream', () => {
     const upstream = group([{ maxConns: 1 }], { queue: 1 })
     await take(upstream)
     const waiting = watch(upstream.acquire(FIRST_TRY, undefined))
-    const error = await upstream.acquire(FIRST_TRY, undefined).catch((reason: unknown) => reason)
-    expect(error).toMatchObject({
+    await expect(upstream.acquire(FIRST_TRY, undefined)).rejects.toMatchObject({
       code: 'ERR_UPSTREAM_BUSY',
       status: 503,
       message: 'No upstream has a place: all have maxConns requests under way, and 1 wait already',

@@ -8,10 +8,19 @@ import { checkServerIdentity, connect as connectTls, type ConnectionOptions } fr
 import type { Address } from '../../bridge/address.ts'
 import type { Connect, Connection, Opening } from '../../bridge/connection.ts'
 import type { SslOptions } from '../ssl-options.ts'
+import { freeBytes } from './free-bytes.ts'
 import { ReadQueue } from './read-queue.ts'
 
 /** All sockets read into this one buffer, since each read is copied out before the next can begin. */
 const readBuffer = new Uint8Array(65_536)
+
+/** What was read, in memory of its own. */
+function copyOf(size: number): Uint8Array {
+  // Not slice(), which fills with zeros what it then writes.
+  const bytes = Buffer.allocUnsafeSlow(size)
+  bytes.set(size < readBuffer.length ? readBuffer.subarray(0, size) : readBuffer)
+  return bytes
+}
 
 /** Opens TCP, unix and TLS connections, the latter trusting the certificate authorities Node trusts. */
 export const connect: Connect = connectWith({})
@@ -49,9 +58,11 @@ class ReadableAfterWriteError extends Socket {
 
 class SocketConnection implements Connection, Opening {
   readonly opened: Promise<Connection>
+  readonly free = freeBytes
   readonly #socket: Socket
   readonly #arrived = new ReadQueue(() => this.#socket.resume())
   #failure: Error | undefined
+  #hasWritten = false
   #writeFailed = false
   #writer: PromiseWithResolvers<void> | undefined
 
@@ -60,21 +71,19 @@ class SocketConnection implements Connection, Opening {
     this.opened = opened.promise
     const onread: OnReadOpts = {
       buffer: readBuffer,
-      callback: (size) => this.#arrived.push(readBuffer.slice(0, size)),
+      callback: (size) => this.#arrived.push(copyOf(size)),
     }
     let isOpen = false
     this.#socket = openSocket(address, ssl, onread, () => {
       isOpen = true
       opened.resolve(this)
     })
-    this.#socket.setNoDelay(true)
     if (this.#socket instanceof ReadableAfterWriteError) {
       this.#socket.onEnd = () => this.#arrived.end()
       this.#socket.onWriteError = () => this.#failWrites()
     } else {
       this.#socket.on('end', () => this.#arrived.end())
     }
-    this.#socket.on('drain', () => this.#settleWriter())
     this.#socket.on('error', (error) => {
       this.#failure = error
       opened.reject(error)
@@ -91,10 +100,15 @@ class SocketConnection implements Connection, Opening {
     return this.#arrived.read()
   }
 
-  write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array, onTaken?: () => void): Promise<void> | undefined {
     if (this.#writeFailed) return Promise.reject(this.#writeError())
-    if (this.#socket.write(bytes)) return Promise.resolve()
+    // The first write waits for nothing, and most requests have no second.
+    if (this.#hasWritten) this.#socket.setNoDelay(true)
+    this.#hasWritten = true
+    const callback = onTaken && ((error?: Error | null) => error ?? onTaken())
+    if (this.#socket.write(bytes, callback)) return undefined
     this.#writer = Promise.withResolvers()
+    this.#socket.once('drain', () => this.#settleWriter())
     return this.#writer.promise
   }
 
@@ -142,11 +156,11 @@ function openSocket(
     if (ssl.sslTrustedCertificate !== undefined) options.ca = ssl.sslTrustedCertificate
     if (ssl.sslCertificate !== undefined) options.cert = ssl.sslCertificate
     if (ssl.sslCertificateKey !== undefined) options.key = ssl.sslCertificateKey
-    return connectTls(options).once('secureConnect', onOpen)
+    return connectTls(options).on('secureConnect', onOpen)
   }
   const options: NetConnectOpts =
     address.type === 'unix'
       ? { path: address.path, onread }
       : { host: address.hostname, port: address.port, onread }
-  return new ReadableAfterWriteError(options as object).connect(options).once('connect', onOpen)
+  return new ReadableAfterWriteError(options as object).connect(options).on('connect', onOpen)
 }

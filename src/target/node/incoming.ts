@@ -14,6 +14,7 @@ import { parseTarget } from '../../core/path.ts'
 import type { HeaderField, RequestHead, RequestMeta, UrlParts } from '../../core/request-head.ts'
 import { isWebSocketRequest } from '../../core/tunnel.ts'
 import { contextMeta, isEncrypted, nodeMeta } from '../../core/request-meta.ts'
+import { freeBytes } from './free-bytes.ts'
 import { ReadQueue } from './read-queue.ts'
 
 /** Bytes of a body that wait for a slow backend before its client does: a chunk, mostly. */
@@ -106,6 +107,7 @@ export function incomingSource(incoming: IncomingMessage, onFirstRead: () => voi
       incoming.resume()
       arrived.end()
     },
+    free: freeBytes,
   }
 }
 

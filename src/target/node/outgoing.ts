@@ -4,7 +4,6 @@
  * @module
  */
 import type { ServerResponse } from 'node:http'
-import type { Writable } from 'node:stream'
 import { Deadline } from '../../bridge/deadline.ts'
 import type { BodySource } from '../../core/body-source.ts'
 import type { GatewayResponse } from '../../core/gateway-response.ts'
@@ -87,10 +86,13 @@ async function writeBody(
 ): Promise<number> {
   let total = 0
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
-    total += chunk.length
-    for (let at = 0; at === 0 || at < chunk.length; at += MAX_WRITE_BYTES) {
-      const part = chunk.length > MAX_WRITE_BYTES ? chunk.subarray(at, at + MAX_WRITE_BYTES) : chunk
-      if (!sending.write(part) && !outgoing.destroyed) await drained(outgoing)
+    const whole = chunk
+    total += whole.length
+    for (let at = 0; at === 0 || at < whole.length; at += MAX_WRITE_BYTES) {
+      const isLast = at + MAX_WRITE_BYTES >= whole.length
+      const part = at === 0 && isLast ? whole : whole.subarray(at, at + MAX_WRITE_BYTES)
+      const mayGoOn = sending.write(part, isLast ? () => body.free?.(whole) : undefined)
+      if (!mayGoOn) await sending.taken()
       if (outgoing.destroyed) return total
     }
   }
@@ -103,17 +105,33 @@ class Sending {
   readonly #outgoing: ServerResponse
   readonly #deadline: Deadline
   #waiting = 0
+  #resume: (() => void) | undefined
 
   constructor(outgoing: ServerResponse, { timeoutMs, reset }: SendLimit) {
     this.#outgoing = outgoing
     this.#deadline = new Deadline(timeoutMs, reset)
-    outgoing.on('close', () => this.#deadline.stop())
+    outgoing.on('close', () => {
+      this.#deadline.stop()
+      this.#resume?.()
+    })
   }
 
-  /** Whether more may follow at once. */
-  write(bytes: Uint8Array): boolean {
+  /**
+   * @param onTaken Called when the system has the bytes.
+   * @returns Whether more may follow at once.
+   */
+  write(bytes: Uint8Array, onTaken?: () => void): boolean {
     this.begin()
-    return this.#outgoing.write(bytes, this.#taken)
+    return this.#outgoing.write(bytes, (error) => {
+      this.#took()
+      if (!error) onTaken?.()
+    })
+  }
+
+  /** Resolves when all that was written has been taken, or the response is over. */
+  taken(): Promise<void> {
+    if (this.#waiting === 0 || this.#outgoing.destroyed) return Promise.resolve()
+    return new Promise((resolve) => (this.#resume = resolve))
   }
 
   end(): void {
@@ -127,22 +145,13 @@ class Sending {
     this.#waiting++
   }
 
-  readonly #taken = (): void => {
+  #took(): void {
     this.#waiting--
-    if (this.#waiting > 0) this.#deadline.start()
-    else this.#deadline.pause()
-  }
-}
-
-/** Resolves when a stream takes more, or has been closed. */
-export function drained(outgoing: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    function settle(): void {
-      outgoing.off('drain', settle)
-      outgoing.off('close', settle)
-      resolve()
+    if (this.#waiting > 0) {
+      this.#deadline.start()
+      return
     }
-    outgoing.on('drain', settle)
-    outgoing.on('close', settle)
-  })
+    this.#deadline.pause()
+    this.#resume?.()
+  }
 }
