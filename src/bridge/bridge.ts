@@ -69,6 +69,11 @@ export interface BridgeRuntime extends ResponseForm {
   /** Makes temporary files; absent where there are none. */
   readonly openTempFile?: OpenTempFile | undefined
   /**
+   * Gives memory for a packet, where the runtime has a faster way than an array of its own: Node's pool
+   * takes 0.06 µs for what takes 1.4.
+   */
+  readonly allocate?: ((bytes: number) => Uint8Array<ArrayBuffer>) | undefined
+  /**
    * Calls back at an interval, without keeping the process alive; returns what ends it. Absent where
    * nothing lives between requests: there is neither a health check then nor an idle connection.
    */
@@ -251,6 +256,7 @@ class UwsgiBridge {
       const handling = {
         isRepeatable: tries > 1 && isRepeatable(head.method, options.nextUpstream),
         openTempFile: this.#readAhead.openTempFile,
+        allocate: this.#runtime.allocate,
       }
       const prepared = prepareRequest(head, body, options, handling)
       request = prepared instanceof Promise ? await prepared : prepared

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { encodePacket } from '../codec/uwsgi.ts'
+import { encodePacket, type PacketOptions } from '../codec/uwsgi.ts'
 import { bodyTooLarge } from '../core/body-framing.ts'
 import { atMost, type BodySource, exactly } from '../core/body-source.ts'
 import { clientError, GatewayError } from '../core/errors.ts'
@@ -32,16 +32,17 @@ export interface PreparedRequest {
   readonly trace: TraceIds | undefined
 }
 
-/** What concerns the body of a request only. */
-export interface BodyHandling {
-  /** Whether it may have to be sent a second time. */
+/** How a request is kept. */
+export interface Handling {
+  /** Whether its body may have to be sent a second time. */
   readonly isRepeatable: boolean
   /** Absent where there are no temporary files. */
-  readonly openTempFile: OpenTempFile | undefined
+  readonly openTempFile?: OpenTempFile | undefined
+  readonly allocate?: PacketOptions['allocate']
 }
 
 /** A request that is sent once, its body in memory where it has to wait. */
-const SENT_ONCE: BodyHandling = { isRepeatable: false, openTempFile: undefined }
+const SENT_ONCE: Handling = { isRepeatable: false }
 
 /**
  * Builds the request for the backend. A body of unknown length is read to its end first to learn it.
@@ -54,16 +55,18 @@ export function prepareRequest(
   head: RequestHead,
   body: BodySource | undefined,
   options: ResolvedBridgeOptions,
-  handling: BodyHandling = SENT_ONCE
+  handling: Handling = SENT_ONCE
 ): PreparedRequest | Promise<PreparedRequest> {
   const { method } = head
   const upgrade = wantsTunnel(head) ? WEBSOCKET : undefined
-  const built = cgiVars(head, options.environ)
+  let trace: TraceIds | undefined
+  const built = cgiVars(head, options.environ, (fields) => {
+    if (options.tracing) trace = addTrace(fields)
+  })
   const { framing, vars } = built
-  const trace = options.tracing ? addTrace(vars) : undefined
   function finish(kept: RequestBody | undefined): PreparedRequest {
     try {
-      const packet = encodeRequest(built, options)
+      const packet = encodeRequest(built, options, handling.allocate)
       return { method, packet, body: kept, key: hashKey(vars, options), trace, upgrade }
     } catch (error) {
       kept?.close(error)
@@ -72,7 +75,8 @@ export function prepareRequest(
   }
   if (body === undefined || framing.type === 'none') return finish(undefined)
   const timed = inTime(body, options.clientBodyTimeout, () => clientTimeout(options))
-  if (framing.type === 'known') return finish(keep(exactly(timed, framing.length), options, handling))
+  if (framing.type === 'known')
+    return finish(keep(exactly(timed, framing.length), options, handling))
   return measure(timed, options, handling.openTempFile).then((kept) => {
     vars.push(['CONTENT_LENGTH', String(kept.length)])
     return finish(kept)
@@ -83,7 +87,7 @@ export function prepareRequest(
 function keep(
   body: BodySource,
   options: ResolvedBridgeOptions,
-  { isRepeatable, openTempFile }: BodyHandling
+  { isRepeatable, openTempFile }: Handling
 ): RequestBody {
   if (!isRepeatable) return plainBody(body)
   // A second attempt is worth no more memory than that.
@@ -138,7 +142,11 @@ function hashKey(vars: readonly Variable[], options: ResolvedBridgeOptions): str
 }
 
 /** Encodes the uwsgi dialect of the CGI variables. */
-function encodeRequest({ vars, scheme }: CgiVars, options: ResolvedBridgeOptions): Uint8Array {
+function encodeRequest(
+  { vars, scheme }: CgiVars,
+  options: ResolvedBridgeOptions,
+  allocate: PacketOptions['allocate']
+): Uint8Array {
   const { withheld } = options
   const ours: Variable[] = []
   for (const variable of vars) {
@@ -155,5 +163,6 @@ function encodeRequest({ vars, scheme }: CgiVars, options: ResolvedBridgeOptions
   const own: Variable[] = withheld.has('UWSGI_SCHEME') ? [] : [['UWSGI_SCHEME', scheme]]
   const params = [...options.params, ...own]
   const { modifier1, modifier2, maxVars, maxVarsBytes } = options
-  return encodePacket(ours, { modifier1, modifier2, maxVars, maxDatasize: maxVarsBytes, params })
+  const maxDatasize = maxVarsBytes
+  return encodePacket(ours, { modifier1, modifier2, maxVars, maxDatasize, params, allocate })
 }

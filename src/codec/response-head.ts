@@ -11,6 +11,7 @@
 import { GatewayError } from '../core/errors.ts'
 import { isBodyless } from '../core/gateway-response.ts'
 import { HOP_BY_HOP, trimWhitespace } from '../core/header-field.ts'
+import { remember } from '../core/remember.ts'
 import { type HeaderField, TOKEN } from '../core/request-head.ts'
 
 /** How the end of a response body is found. */
@@ -78,11 +79,12 @@ export function protocolError(what: string): GatewayError {
   return new GatewayError('ERR_UPSTREAM_PROTOCOL', `Cannot read the upstream's response: ${what}`)
 }
 
-function parseStatusLine(line: string): { status: number; reason: string } {
+/** Remembered, as the names below: backends write the same few. */
+const parseStatusLine = remember((line): { status: number; reason: string } => {
   const match = STATUS_LINE.exec(line)
   if (match === null) throw protocolError('its status line is malformed')
   return { status: Number(match[1]), reason: match[2] ?? '' }
-}
+})
 
 /** Without a status line: `Status`, else 302 for a `Location`, else 200, as nginx and RFC 3875 have it. */
 function cgiStatus(
@@ -102,12 +104,18 @@ function parseField(line: string): Field {
   const text = withoutCr(line)
   const colon = text.indexOf(':')
   const name = text.slice(0, Math.max(colon, 0))
-  // A folded line begins with a space, which no name does.
-  if (!TOKEN.test(name)) throw protocolError('a header line has no valid name')
+  const lower = lowerName(name)
   const value = trimWhitespace(text.slice(colon + 1))
   if (!VALUE.test(value)) throw protocolError(`header ${name} holds a control character`)
-  return { name, lower: name.toLowerCase(), value }
+  return { name, lower, value }
 }
+
+/** The lower-case form of a field name. */
+const lowerName = remember((name): string => {
+  // A folded line begins with a space, which no name does.
+  if (!TOKEN.test(name)) throw protocolError('a header line has no valid name')
+  return name.toLowerCase()
+})
 
 /** Body length by RFC 9112 §6.3, with every ambiguity refused. */
 function responseFraming(

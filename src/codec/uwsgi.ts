@@ -62,6 +62,12 @@ export interface PacketOptions {
    * @default 65535
    */
   maxDatasize?: number | undefined
+  /**
+   * Gives memory for the packet, which may hold anything.
+   *
+   * @default an array of its own
+   */
+  allocate?: ((bytes: number) => Uint8Array<ArrayBuffer>) | undefined
 }
 
 /** A packet, decoded. */
@@ -93,41 +99,36 @@ export function encodePacket(
   const { maxVars = Infinity, maxDatasize = MAX_DATASIZE } = options
   checkModifier('modifier1', modifier1)
   checkModifier('modifier2', modifier2)
-  const pairs: Variable[] = []
+  const pairs: readonly Variable[] = Array.isArray(vars) ? vars : [...vars]
   let datasize = 0
-  for (const pair of vars) {
+  for (const pair of pairs) {
     refuseMagic(pair[0])
     datasize += checkedSize(pair)
-    pairs.push(pair)
   }
-  for (const pair of params) {
-    datasize += checkedSize(pair)
-    pairs.push(pair)
-  }
+  for (const pair of params) datasize += checkedSize(pair)
   const most = Math.min(maxDatasize, MAX_DATASIZE)
   if (datasize > most) throw tooLarge('encode', `the vars block is ${datasize} bytes`, most)
-  if (pairs.length > maxVars) throw tooLarge('encode', `it has ${pairs.length} variables`, maxVars)
-  return writePacket(modifier1, modifier2, pairs, datasize)
-}
-
-function writePacket(
-  modifier1: number,
-  modifier2: number,
-  pairs: readonly Variable[],
-  datasize: number
-): Uint8Array<ArrayBuffer> {
-  const packet = new Uint8Array(HEADER_SIZE + datasize)
+  const count = pairs.length + params.length
+  if (count > maxVars) throw tooLarge('encode', `it has ${count} variables`, maxVars)
+  const packet =
+    options.allocate?.(HEADER_SIZE + datasize) ?? new Uint8Array(HEADER_SIZE + datasize)
   packet[0] = modifier1
   packet[1] = datasize & 0xff
   packet[2] = datasize >> 8
   packet[3] = modifier2
-  let offset = HEADER_SIZE
+  writePairs(packet, writePairs(packet, HEADER_SIZE, pairs), params)
+  return packet
+}
+
+/** @returns Offset behind them. */
+function writePairs(packet: Uint8Array, start: number, pairs: readonly Variable[]): number {
+  let offset = start
   for (const pair of pairs) {
     const [name, value] = pair
     offset = writeText(packet, offset, name, pair)
     offset = writeText(packet, offset, value, pair)
   }
-  return packet
+  return offset
 }
 
 /**

@@ -11,8 +11,15 @@ import { HOP_BY_HOP } from './header-field.ts'
 import { canonicalHost, isHost } from './host.ts'
 import { WsgiInput } from './input.ts'
 import { isNative, percentDecode } from './octets.ts'
+import { parseUrl } from './parse-url.ts'
 import { remember } from './remember.ts'
-import { checkMethod, type HeaderField, type Peer, type RequestHead } from './request-head.ts'
+import {
+  checkMethod,
+  type HeaderField,
+  type Peer,
+  type RequestHead,
+  type UrlParts,
+} from './request-head.ts'
 
 /** The variables of an environ; any of them may be absent. */
 export type EnvironLike = Readonly<Partial<Environ>>
@@ -175,11 +182,11 @@ function quote(text: string, pattern: RegExp): string {
   )
 }
 
-function urlOf(environ: EnvironLike, pathAndQuery: string): URL {
+function urlOf(environ: EnvironLike, pathAndQuery: string): UrlParts {
   const scheme = schemeOf(environ)
   const authority = canonicalHost(authorityOf(environ), `${scheme}:`)
   const path = pathAndQuery.split('?', 1)[0] || '/'
-  const url = URL.parse(`${scheme}://${authority}${pathAndQuery}`)
+  const url = parseUrl(`${scheme}://${authority}`, pathAndQuery || '/')
   // A URL parser resolves dot segments: it would address another resource than the environ does.
   if (
     url === null ||

@@ -7,7 +7,7 @@
  * @see https://www.w3.org/TR/trace-context-2/
  * @module
  */
-import type { Variable } from './vars.ts'
+import type { HeaderFields } from './header-field.ts'
 
 /** The ids of a request, as the application gets them. */
 export interface TraceIds {
@@ -19,10 +19,6 @@ export interface TraceIds {
    */
   readonly traceparent: string
 }
-
-const REQUEST_ID = 'HTTP_X_REQUEST_ID'
-const TRACEPARENT = 'HTTP_TRACEPARENT'
-const TRACESTATE = 'HTTP_TRACESTATE'
 
 /** What may stand in a log line and in a URL; header lines that were joined have a comma. */
 const PLAUSIBLE_ID = /^[A-Za-z0-9._~+/=:@-]{1,128}$/
@@ -36,37 +32,22 @@ const MAX_TRACEPARENT_LENGTH = 256
 const ALL_ZERO = /^0+$/
 
 /**
- * Sees to it that the variables of a request carry `HTTP_X_REQUEST_ID` and `HTTP_TRACEPARENT`: the
- * client's where they are valid, new ones otherwise. Without a valid `traceparent`,
- * `HTTP_TRACESTATE` is removed, since it belongs to one (§3.3).
+ * Sees to it that the header fields of a request hold `X-Request-Id` and `traceparent`: the client's
+ * where they are valid, new ones otherwise. Without a valid `traceparent`, `tracestate` is removed,
+ * since it belongs to one (§3.3).
  *
- * @param vars Variables of one request, each name once; changed in place.
- * @returns The ids that the variables now carry.
+ * @param fields Changed in place.
+ * @returns The ids that the fields now hold.
  */
-export function addTrace(vars: Variable[]): TraceIds {
-  let requestIdAt = -1
-  let traceparentAt = -1
-  let tracestateAt = -1
-  // Not entries(): every request comes through here, and an iterator of pairs costs more than the rest.
-  for (let index = 0; index < vars.length; index++) {
-    const name = vars[index]?.[0]
-    if (name === REQUEST_ID) requestIdAt = index
-    else if (name === TRACEPARENT) traceparentAt = index
-    else if (name === TRACESTATE) tracestateAt = index
-  }
-  const givenId = vars[requestIdAt]?.[1]
-  const given = vars[traceparentAt]?.[1]
+export function addTrace(fields: HeaderFields): TraceIds {
+  const givenId = fields.get('x-request-id')
+  const given = fields.get('traceparent')
   const ownId = isPlausibleId(givenId) ? undefined : randomHex()
   const requestId = ownId ?? givenId ?? ''
   const traceparent = isTraceparent(given) ? given : makeTraceparent(ownId ?? randomHex())
-  const made: Variable[] = []
-  if (requestIdAt < 0) made.push([REQUEST_ID, requestId])
-  else vars[requestIdAt] = [REQUEST_ID, requestId]
-  if (traceparentAt < 0) made.push([TRACEPARENT, traceparent])
-  else vars[traceparentAt] = [TRACEPARENT, traceparent]
-  if (given !== traceparent && tracestateAt >= 0) vars.splice(tracestateAt, 1)
-  // In front, with all that is not the gateway's own (UW-3).
-  vars.unshift(...made)
+  fields.set('x-request-id', requestId)
+  fields.set('traceparent', traceparent)
+  if (given !== traceparent) fields.delete('tracestate')
   return { requestId, traceparent }
 }
 
@@ -87,10 +68,21 @@ function makeTraceparent(traceId: string): string {
   return `00-${traceId}-${traceId.slice(16)}-00`
 }
 
-/** 32 digits, all but six bits random. A UUID, since runtimes keep random bytes for many of those at hand. */
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).padStart(2, '0')
+)
+const ID_BYTES = 16
+/** Random bytes for many ids, since asking for a few takes as long. */
+const pool = new Uint8Array(256 * ID_BYTES)
+let used = pool.length
+
+/** 32 random hexadecimal digits. */
 function randomHex(): string {
-  const uuid = crypto.randomUUID()
-  return (
-    uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24)
-  )
+  if (used === pool.length) {
+    crypto.getRandomValues(pool)
+    used = 0
+  }
+  let text = ''
+  for (const end = used + ID_BYTES; used < end; used++) text += HEX[pool[used] ?? 0]
+  return text
 }

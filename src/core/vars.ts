@@ -48,9 +48,14 @@ interface Resource {
 /**
  * Builds the CGI variables of a request.
  *
+ * @param addFields Adds to the header fields that become `HTTP_*`, or takes from them.
  * @throws {GatewayError} when the request is one that no environ may stand for.
  */
-export function cgiVars(head: RequestHead, options: ResolvedEnvironOptions): CgiVars {
+export function cgiVars(
+  head: RequestHead,
+  options: ResolvedEnvironOptions,
+  addFields?: (fields: HeaderFields) => void
+): CgiVars {
   checkMethod(head.method)
   checkUrl(head.url)
   const protocol = serverProtocol(head.httpVersion)
@@ -63,6 +68,7 @@ export function cgiVars(head: RequestHead, options: ResolvedEnvironOptions): Cgi
     fields.set('connection', 'Upgrade')
     fields.set('upgrade', WEBSOCKET)
   }
+  addFields?.(fields)
   const origin = resolveOrigin(head, fields, options.isTrusted, options.trustForwardedHost)
   const resource = readResource(head, fields, options)
 

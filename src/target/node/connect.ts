@@ -16,9 +16,10 @@ const readBuffer = new Uint8Array(65_536)
 
 /** What was read, in memory of its own. */
 function copyOf(size: number): Uint8Array {
-  // Not slice(), which fills with zeros what it then writes.
-  const bytes = Buffer.allocUnsafeSlow(size)
-  bytes.set(size < readBuffer.length ? readBuffer.subarray(0, size) : readBuffer)
+  const isFull = size === readBuffer.length
+  // Most responses are small: Node cuts the memory for those from a larger piece.
+  const bytes = isFull ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size)
+  bytes.set(isFull ? readBuffer : readBuffer.subarray(0, size))
   return bytes
 }
 

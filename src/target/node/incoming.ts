@@ -10,6 +10,7 @@ import type { IncomingMessage } from 'node:http'
 import type { BodySource } from '../../core/body-source.ts'
 import { badRequest, GatewayError } from '../../core/errors.ts'
 import { canonicalHost } from '../../core/host.ts'
+import { parseUrl } from '../../core/parse-url.ts'
 import { parseTarget } from '../../core/path.ts'
 import type { HeaderField, RequestHead, RequestMeta, UrlParts } from '../../core/request-head.ts'
 import { isWebSocketRequest } from '../../core/tunnel.ts'
@@ -120,7 +121,7 @@ function insideBody(): GatewayError {
  * takes `//evil.com/p` for another host (PATH-11).
  */
 function incomingUrl(incoming: IncomingMessage, headers: readonly HeaderField[]): UrlParts {
-  const hosts = headers.filter(([name]) => name.toLowerCase() === 'host')
+  const hosts = headers.filter(([name]) => name.length === 4 && name.toLowerCase() === 'host')
   if (hosts.length > 1) throw badRequest('Cannot forward request: more than one Host header')
   if (incoming.httpVersion !== '1.0' && incoming.httpVersion !== '1.1') {
     throw new GatewayError(
@@ -137,7 +138,7 @@ function incomingUrl(incoming: IncomingMessage, headers: readonly HeaderField[])
   const host =
     authority === undefined ? localAuthority(incoming) : canonicalHost(authority, protocol)
   const path = target.type === 'asterisk' ? '/*' : target.pathAndQuery
-  const url = URL.parse(`${protocol}//${host}${path}`)
+  const url = parseUrl(`${protocol}//${host}`, path)
   if (url === null) throw badRequest('Cannot read request-target: it does not make a URL')
   return url
 }

@@ -43,7 +43,14 @@ export function createBridge(
   checkSslOptions(options, upstream)
   const connect = connectWith(options)
   return createBridgeOn(
-    { connect: () => connect, requestMeta, headerEncoding: 'latin1', openTempFile, every },
+    {
+      connect: () => connect,
+      requestMeta,
+      headerEncoding: 'latin1',
+      openTempFile,
+      allocate: (bytes) => Buffer.allocUnsafe(bytes),
+      every,
+    },
     upstream,
     options
   )

@@ -37,7 +37,9 @@ export async function writeResponse(
   limit: SendLimit
 ): Promise<number> {
   const { status, reason, headers, body } = response
-  outgoing.writeHead(status, reason, headers.flat())
+  const lines: string[] = []
+  for (const [name, value] of headers) lines.push(name, value)
+  outgoing.writeHead(status, reason, lines)
   if (body === undefined || isSmall(body.bytes)) {
     endWith(outgoing, body?.bytes)
     // The system has taken it by now, unless the client lags behind with what came before.

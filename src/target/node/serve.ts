@@ -30,6 +30,7 @@ import {
   type ServeOptions,
   type Server,
 } from '../serve-options.ts'
+import { type ClientConnection, clientConnection } from './client-connection.ts'
 import { incomingHead, incomingSource, incomingWebSocket } from './incoming.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { listenOn } from './listen.ts'
@@ -78,8 +79,9 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const upgraded = new Set<Socket>()
   const service = { server, answer, isUnix, limits, log: options.log, upgraded }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    if (isOverLimit(limits, incoming, outgoing)) return
-    void inTurn(incoming.socket, outgoing, () => respond(service, incoming, outgoing))
+    const connection = clientConnection(incoming.socket)
+    if (isOverLimit(limits, connection, incoming.socket, outgoing)) return
+    connection.inTurn(outgoing, () => void respond(service, incoming, outgoing))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -87,9 +89,9 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   server.on('connect', (incoming) => {
     const outgoing = takeOver(incoming)
     incoming.socket.resume()
-    void inTurn(incoming.socket, outgoing, () => {
+    clientConnection(incoming.socket).inTurn(outgoing, () => {
       outgoing.assignSocket(incoming.socket)
-      return respond(service, incoming, outgoing)
+      void respond(service, incoming, outgoing)
     })
   })
   if (choosesUpgrades(server)) {
@@ -110,9 +112,9 @@ function upgrade(service: Service, incoming: IncomingMessage, head: Uint8Array):
   socket.on('close', () => upgraded.delete(socket))
   const outgoing = takeOver(incoming)
   const client = new UpgradedSocket(socket, head)
-  void inTurn(socket, outgoing, () => {
+  clientConnection(socket).inTurn(outgoing, () => {
     outgoing.assignSocket(socket)
-    return respond(service, incoming, outgoing, client)
+    void respond(service, incoming, outgoing, client)
   })
 }
 
@@ -148,9 +150,6 @@ function createLimitedServer(
   return server
 }
 
-/** How many requests have come on a connection. */
-const counts = new WeakMap<Socket, number>()
-
 /**
  * Counts a request, and ends the connection behind the last that it may carry. Node's own limit
  * answers 503 to what is pipelined behind, which the client takes for the answer; unanswered, it is
@@ -158,11 +157,11 @@ const counts = new WeakMap<Socket, number>()
  */
 function isOverLimit(
   { maxRequestsPerConnection }: ServeLimits,
-  { socket }: IncomingMessage,
+  connection: ClientConnection,
+  socket: Socket,
   outgoing: ServerResponse
 ): boolean {
-  const count = (counts.get(socket) ?? 0) + 1
-  counts.set(socket, count)
+  const count = ++connection.requests
   if (count >= maxRequestsPerConnection) outgoing.shouldKeepAlive = false
   if (count <= maxRequestsPerConnection) return false
   // Nobody parses what comes behind: a million small requests would keep the process for minutes.
@@ -182,25 +181,6 @@ function takeOver(incoming: IncomingMessage): ServerResponse {
   return outgoing
 }
 
-/** The end of the answer that a connection is at. */
-const turns = new WeakMap<Socket, Promise<void>>()
-
-/**
- * Takes the requests of a connection one after the other: only safe methods may be processed side by
- * side (RFC 9112 §9.3.2), and behind an answer that ends the connection nothing is dispatched, which
- * the client would send again (CVE-2024-49768).
- */
-async function inTurn(
-  socket: Socket,
-  outgoing: ServerResponse,
-  run: () => Promise<void>
-): Promise<void> {
-  const before = turns.get(socket)
-  turns.set(socket, new Promise((resolve) => outgoing.on('close', resolve)))
-  await before
-  if (!socket.writableEnded && !socket.destroyed) await run()
-}
-
 async function respond(
   service: Service,
   incoming: IncomingMessage,
@@ -209,14 +189,16 @@ async function respond(
 ): Promise<void> {
   const { server, isUnix, limits, log } = service
   const { socket } = incoming
-  const began = performance.now()
+  const began = log === undefined ? 0 : performance.now()
   const gone = new AbortController()
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) gone.abort()
+    if (log === undefined) return
     const status = outgoing.headersSent ? outgoing.statusCode : undefined
-    log?.(accessLine(incoming, status, performance.now() - began))
+    log(accessLine(incoming, status, performance.now() - began))
   })
-  lingerOnClose(incoming, outgoing, (counts.get(socket) ?? 0) >= limits.maxRequestsPerConnection)
+  const { requests } = clientConnection(socket)
+  lingerOnClose(incoming, outgoing, requests >= limits.maxRequestsPerConnection)
   const canTunnel = client !== undefined
   const response = await toResponse(service, incoming, outgoing, gone.signal, canTunnel)
   const { tunnel } = response
