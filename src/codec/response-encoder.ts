@@ -23,7 +23,17 @@ export interface ResponseHeadInit {
 const TEXT = /^[\t\x20-\x7e\x80-\xff]*$/
 
 /**
- * Encodes a response head. The body that follows ends with its Content-Length, or with the connection.
+ * Encodes a response head.
+ *
+ * @throws {GatewayError} as {@link responseHeadText}.
+ */
+export function encodeResponseHead(head: ResponseHeadInit): Uint8Array {
+  return nativeToOctets(responseHeadText(head))
+}
+
+/**
+ * A response head as a native string. The body that follows ends with its Content-Length, or with the
+ * connection.
  *
  * Hop-by-hop fields are left out: the coding of the body towards the client is the front's (nginx and
  * Apache hand chunk framing on as if it were text).
@@ -31,7 +41,7 @@ const TEXT = /^[\t\x20-\x7e\x80-\xff]*$/
  * @throws {GatewayError} `ERR_APPLICATION` when the status, a name or a value cannot stand in a head:
  *   a CR LF in one would begin the next field (CVE-2023-27522).
  */
-export function encodeResponseHead(head: ResponseHeadInit): Uint8Array {
+export function responseHeadText(head: ResponseHeadInit): string {
   const { status, headers } = head
   const reason = head.reason || reasonPhrase(status)
   if (!Number.isInteger(status) || status < 200 || status > 599) {
@@ -46,7 +56,7 @@ export function encodeResponseHead(head: ResponseHeadInit): Uint8Array {
     if (!TEXT.test(value)) throw notText(`header ${name}`)
     if (!HOP_BY_HOP.has(name.toLowerCase())) text += `${name}: ${value}\r\n`
   }
-  return nativeToOctets(`${text}\r\n`)
+  return `${text}\r\n`
 }
 
 function notText(what: string): Error {

@@ -90,13 +90,14 @@ export function toRequest(
   signal?: AbortSignal
 ): Request {
   const { method } = head
-  const headers = new Headers()
-  for (const [name, value] of head.headers) headers.append(name, value)
-  const init: RequestInit & { duplex: 'half' } = { method, headers, duplex: 'half' }
+  const init: RequestInit & { duplex: 'half' } = { method, duplex: 'half' }
   if (signal !== undefined) init.signal = signal
   // In any case: Fetch makes `get` upper case before it refuses the body.
   if (body !== undefined && !/^(?:get|head)$/i.test(method)) init.body = sourceStream(body)
-  return new Request(head.url.href, init)
+  const request = new Request(head.url.href, init)
+  // Behind it: as part of `init`, each would be copied and converted again.
+  for (const [name, value] of head.headers) request.headers.append(name, value)
+  return request
 }
 
 /**

@@ -15,7 +15,13 @@ export interface AcceptedConnection extends Connection {
    */
   readonly ended: Promise<void>
   /** Ends our side behind what was written, while reading goes on. Never rejects. */
-  end(): Promise<void>
+  end(): Promise<void> | undefined
+  /**
+   * Gives memory for what will be written, which may hold anything.
+   *
+   * @default an array of its own
+   */
+  allocate?(bytes: number): Uint8Array
   /**
    * Drops both directions in a way that the front can tell from an end. On a unix socket there is no
    * such way: it sees an end, and needs a Content-Length to see that something is missing.

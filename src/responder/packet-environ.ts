@@ -21,14 +21,19 @@ const DROPPED = new Set(['HTTP_CONTENT_TYPE', 'HTTP_CONTENT_LENGTH', 'HTTP_PROXY
  * @throws {GatewayError} `ERR_BAD_REQUEST` when one that must be single differs from itself.
  */
 export function packetEnviron(vars: readonly Variable[]): Record<string, string> {
-  const environ = new Map<string, string>()
+  const environ: Record<string, string> = {}
   for (const [name, value] of vars) {
     if (name.startsWith('UWSGI_') || DROPPED.has(name)) continue
-    const before = environ.get(name)
-    environ.set(name, before === undefined ? value : merge(name, before, value))
+    const before = Object.hasOwn(environ, name) ? environ[name] : undefined
+    const merged = before === undefined ? value : merge(name, before, value)
+    if (name === '__proto__') Object.defineProperty(environ, name, { ...OWN, value: merged })
+    else environ[name] = merged
   }
-  return Object.fromEntries(environ)
+  return environ
 }
+
+/** What an assignment makes of any other name. */
+const OWN = { configurable: true, enumerable: true, writable: true }
 
 function merge(name: string, before: string, value: string): string {
   if (SINGLE.has(name)) {

@@ -14,7 +14,7 @@ export class ConnectionSource implements BodySource {
   readonly #onDiscard: () => void
   readonly #ended = Promise.withResolvers<void>()
   #rest: Uint8Array | undefined
-  #reading: Promise<unknown> = Promise.resolve()
+  #reading: Promise<unknown> | undefined
   #discarding = false
 
   /** @param onDiscard Called for each read that is thrown away. */
@@ -36,7 +36,7 @@ export class ConnectionSource implements BodySource {
   /** @throws {GatewayError} `ERR_CLIENT_CLOSED` when the connection broke. */
   read(): Promise<Uint8Array | undefined> {
     const reading = this.#read()
-    this.#reading = reading.catch(() => {})
+    this.#reading = reading
     return reading
   }
 
@@ -67,9 +67,9 @@ export class ConnectionSource implements BodySource {
   }
 
   async #discard(): Promise<void> {
-    // A connection is read by one at a time.
-    await this.#reading
     try {
+      // A connection is read by one at a time.
+      await this.#reading
       while ((await this.#connection.read()) !== undefined) this.#onDiscard()
     } catch {
       // Broken off or closed: the front has gone either way.

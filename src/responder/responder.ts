@@ -8,15 +8,16 @@
  * @module
  */
 import { Deadline, inTime } from '../bridge/deadline.ts'
-import { encodeResponseHead } from '../codec/response-encoder.ts'
+import { responseHeadText } from '../codec/response-encoder.ts'
 import { MODIFIER1_PING, type Packet, PacketDecoder } from '../codec/uwsgi.ts'
 import { bodyTooLarge } from '../core/body-framing.ts'
-import { atMost, type BodySource, concat, exactly } from '../core/body-source.ts'
+import { atMost, type BodySource, exactly } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
 import { uwsgiEnv } from '../core/fetch-application.ts'
 import { type EnvironLike, environHead } from '../core/from-environ.ts'
 import { errorResponse, type GatewayResponse } from '../core/gateway-response.ts'
 import { type Answer, answerOf, type Handler } from '../core/handler.ts'
+import { writeNative } from '../core/octets.ts'
 import type { AcceptedConnection } from './accepted-connection.ts'
 import { packetEnviron } from './packet-environ.ts'
 import { ConnectionSource, dechunked } from './request-body.ts'
@@ -28,6 +29,8 @@ import {
 
 /** Answers one connection; resolves when it is closed. Never rejects. */
 export type Responder = (connection: AcceptedConnection) => Promise<void>
+
+const NOTHING = new Uint8Array()
 
 /** Answer to a ping: the packet header with `modifier2` 1. */
 const PONG = Uint8Array.of(MODIFIER1_PING, 0, 0, 1)
@@ -61,9 +64,13 @@ class ResponderExchange {
   readonly #left = Promise.withResolvers<void>()
   readonly #sendDeadline: Deadline
   readonly #lingering: Deadline
+  /** There is one only for a front that still sends. */
+  #longest: Deadline | undefined
   readonly #began = performance.now()
   #environ: EnvironLike = {}
   #status: number | undefined
+  /** When all was sent. */
+  #lingersSince: number | undefined
   /** The body under way to the front. */
   #sending: BodySource | undefined
   #answered = false
@@ -74,7 +81,9 @@ class ResponderExchange {
     this.#options = options
     this.#lingering = new Deadline(LINGERING_TIMEOUT_MS, () => connection.close())
     this.#source = new ConnectionSource(connection, () => {
-      if (this.#status !== undefined) this.#lingering.start()
+      if (this.#lingersSince === undefined) return
+      this.#lingering.start()
+      this.#longest ??= this.#limitLingering(this.#lingersSince)
     })
     this.#sendDeadline = new Deadline(options.sendTimeout, () => {
       this.#report(
@@ -89,7 +98,7 @@ class ResponderExchange {
   async run(): Promise<void> {
     // A handler that never settles is left to itself once nobody waits for it.
     await Promise.race([this.#serve(), this.#left.promise])
-    for (const deadline of [this.#sendDeadline, this.#lingering]) deadline.stop()
+    for (const deadline of [this.#sendDeadline, this.#lingering, this.#longest]) deadline?.stop()
     this.#connection.close()
     this.#logAccess()
   }
@@ -135,18 +144,17 @@ class ResponderExchange {
   }
 
   /** Reads a packet, within the time there is for all of it. */
-  async #receive(): Promise<Packet | undefined> {
+  #receive(): Promise<Packet | undefined> {
     const { clientHeaderTimeout } = this.#options
-    const late = Promise.withResolvers<never>()
-    const deadline = new Deadline(clientHeaderTimeout, () =>
-      late.reject(timedOut('packet', clientHeaderTimeout))
-    )
-    deadline.start()
-    try {
-      return await Promise.race([this.#readPacket(), late.promise])
-    } finally {
-      deadline.stop()
-    }
+    return new Promise((resolve, reject) => {
+      const deadline = new Deadline(clientHeaderTimeout, () =>
+        reject(timedOut('packet', clientHeaderTimeout))
+      )
+      deadline.start()
+      this.#readPacket()
+        .then(resolve, reject)
+        .finally(() => deadline.stop())
+    })
   }
 
   async #readPacket(): Promise<Packet | undefined> {
@@ -197,24 +205,29 @@ class ResponderExchange {
       return
     }
     this.#sending = body
-    const head = this.#encodeHead(response)
+    const head = this.#headText(response)
     if (head === undefined) return await this.#respond(errorResponse(undefined))
     this.#status = status
-    if (body?.bytes !== undefined) {
-      // One write, and one packet to the front.
-      await this.#write(concat([head, body.bytes], head.length + body.bytes.length))
-      return
-    }
-    await this.#write(head)
+    // One write, and one packet to the front.
+    await this.#write(this.#joined(head, body?.bytes ?? NOTHING))
+    if (body?.bytes !== undefined) return
     for (let chunk = await this.#read(body); chunk; chunk = await this.#read(body)) {
       await this.#write(chunk)
     }
   }
 
+  #joined(head: string, bytes: Uint8Array): Uint8Array {
+    const size = head.length + bytes.length
+    const joined = this.#connection.allocate?.(size) ?? new Uint8Array(size)
+    writeNative(joined, 0, head)
+    joined.set(bytes, head.length)
+    return joined
+  }
+
   /** `undefined` when the handler made a head that no front could read. */
-  #encodeHead(response: GatewayResponse): Uint8Array | undefined {
+  #headText(response: GatewayResponse): string | undefined {
     try {
-      return encodeResponseHead(response)
+      return responseHeadText(response)
     } catch (error) {
       this.#report(error)
       void response.body?.cancel(error)
@@ -234,8 +247,14 @@ class ResponderExchange {
   }
 
   async #write(bytes: Uint8Array): Promise<void> {
+    await this.#taken(this.#connection.write(bytes))
+  }
+
+  /** Waits for a front that is slower than we are. */
+  async #taken(writing: Promise<void> | undefined): Promise<void> {
+    if (writing === undefined) return
     this.#sendDeadline.start()
-    await this.#connection.write(bytes)
+    await writing
     this.#sendDeadline.pause()
   }
 
@@ -245,14 +264,17 @@ class ResponderExchange {
    */
   async #linger(): Promise<void> {
     void this.#source.cancel()
-    this.#sendDeadline.start()
-    await this.#connection.end()
-    this.#sendDeadline.pause()
+    await this.#taken(this.#connection.end())
+    this.#lingersSince = performance.now()
     this.#lingering.start()
-    const longest = new Deadline(LINGERING_TIME_MS, () => this.#connection.close())
-    longest.start()
     await this.#source.ended
-    longest.stop()
+  }
+
+  #limitLingering(since: number): Deadline {
+    const left = since + LINGERING_TIME_MS - performance.now()
+    const deadline = new Deadline(left, () => this.#connection.close())
+    deadline.start()
+    return deadline
   }
 
   #report(error: unknown): void {

@@ -93,20 +93,22 @@ class SocketConnection implements AcceptedConnection {
     this.remote = isUnix
       ? { addr: 'unix:' }
       : { addr: socket.remoteAddress ?? '', port: socket.remotePort }
-    this.ended = new Promise((resolve) => {
-      for (const event of ['end', 'close']) socket.once(event, () => resolve())
-    })
+    const ended = Promise.withResolvers<void>()
+    this.ended = ended.promise
     socket.on('data', (bytes) => {
       if (!this.#arrived.push(bytes)) socket.pause()
     })
-    socket.on('end', () => this.#arrived.end())
-    socket.on('drain', () => this.#settleWriter())
+    socket.on('end', () => {
+      this.#arrived.end()
+      ended.resolve()
+    })
     socket.on('error', (error) => {
       this.#failure = error
     })
     socket.on('close', () => {
       this.#failure ??= CLOSED
       this.#arrived.end(this.#failure)
+      ended.resolve()
       this.#settleWriter()
     })
   }
@@ -115,21 +117,30 @@ class SocketConnection implements AcceptedConnection {
     return this.#arrived.read()
   }
 
-  write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     // The first write waits for nothing, and most responses have no second.
     if (this.#hasWritten) this.#socket.setNoDelay(true)
     this.#hasWritten = true
-    if (this.#socket.write(bytes)) return Promise.resolve()
+    if (this.#socket.write(bytes)) return undefined
     this.#writer = Promise.withResolvers()
+    this.#socket.once('drain', () => this.#settleWriter())
     return this.#writer.promise
   }
 
-  end(): Promise<void> {
+  end(): Promise<void> | undefined {
+    if (this.#socket.writableLength === 0) {
+      this.#socket.end()
+      return undefined
+    }
     return new Promise((resolve) => {
       this.#socket.once('close', resolve)
       this.#socket.end(resolve)
     })
+  }
+
+  allocate(bytes: number): Uint8Array {
+    return Buffer.allocUnsafe(bytes)
   }
 
   reset(): void {
