@@ -19,7 +19,7 @@ interface Configured extends Deployment {
   readonly answer: (c: Context) => Promise<Response>
 }
 
-type WorkerEnv = { Bindings: Variables; Variables: { configured: Configured } }
+type WorkerEnv = { Bindings: Variables }
 
 /** How a request gets to the environ page. */
 const PAGE_ROUTE = ['HTTP', 'workerd', 'environ']
@@ -29,25 +29,19 @@ const configurations = new WeakMap<Variables, Configured>()
 
 const app: Hono<WorkerEnv> = new Hono<WorkerEnv>()
 
-app.use(async (c, next) => {
+app.all('*', async (c) => {
+  let configured: Configured
   try {
-    c.set('configured', configure(c.env))
+    configured = configure(c.env)
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     console.error(`edge-wsgi: ${message}`)
     // The name of the variable helps the one who set it; its value is nobody else's business.
     return c.text(`500 Internal Server Error: variable ${message.split(' ')[0]} is wrong\n`, 500)
   }
-  return await next()
+  const { healthPath, bridge, answer } = configured
+  return c.req.path === healthPath ? await answerHealth(c, bridge) : await answer(c)
 })
-
-app.use(async (c, next) => {
-  const { healthPath } = c.var.configured
-  if (c.req.path !== healthPath) return await next()
-  return await answerHealth(c)
-})
-
-app.all('*', async (c) => await c.var.configured.answer(c))
 
 app.onError((error) => {
   if (!(error instanceof GatewayError)) console.error(error)
@@ -73,10 +67,10 @@ function configure(env: Variables): Configured {
 }
 
 /** 200 when uWSGI answers a ping, 503 with the error's code when it does not. */
-async function answerHealth(c: Context<WorkerEnv>): Promise<Response> {
+async function answerHealth(c: Context<WorkerEnv>, bridge: Bridge | undefined): Promise<Response> {
   c.header('Cache-Control', 'no-store')
   try {
-    await c.var.configured.bridge?.ping(c.env)
+    await bridge?.ping(c.env)
     return c.json({ status: 'ok' })
   } catch (error) {
     console.error(error)

@@ -15,9 +15,11 @@ export const MAX_DELAY_MS = 2_147_483_647
  * it fires and sleeps on, where starting and clearing one a chunk would cost more than the chunk.
  */
 export class Deadline {
-  readonly #timeoutMs: number
-  readonly #onExpire: () => void
+  #timeoutMs: number
+  #onExpire: () => void
   #timer: ReturnType<typeof setTimeout> | undefined
+  /** When the timer fires. */
+  #wakesAt = Infinity
   /** When the current step began, `undefined` between steps. */
   #since: number | undefined
   #stopped = false
@@ -31,11 +33,18 @@ export class Deadline {
     this.#onExpire = onExpire
   }
 
+  /** Gives the steps that begin from now on another limit, and another end. */
+  aim(timeoutMs: number, onExpire: () => void): this {
+    this.#timeoutMs = timeoutMs
+    this.#onExpire = onExpire
+    return this
+  }
+
   /** Begins a step, or begins it anew. */
   start(): void {
     if (this.#stopped) return
     this.#since = performance.now()
-    if (this.#timer === undefined && this.#timeoutMs !== Infinity) this.#sleep(this.#timeoutMs)
+    if (this.#since + this.#timeoutMs < this.#wakesAt) this.#sleep(this.#timeoutMs)
   }
 
   /** Ends the step: time that passes now does not count. */
@@ -51,16 +60,20 @@ export class Deadline {
     this.#timer = undefined
   }
 
-  #sleep(delayMs: number): void {
-    this.#timer = setTimeout(() => this.#wake(), Math.min(Math.max(delayMs, 1), MAX_DELAY_MS))
+  #sleep(forMs: number): void {
+    const delayMs = Math.min(Math.max(forMs, 1), MAX_DELAY_MS)
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#wake(), delayMs)
+    this.#wakesAt = performance.now() + delayMs
   }
 
   #wake(): void {
     this.#timer = undefined
+    this.#wakesAt = Infinity
     if (this.#since === undefined) return
     const left = this.#since + this.#timeoutMs - performance.now()
-    if (left > 0) this.#sleep(left)
-    else this.#onExpire()
+    if (left <= 0) this.#onExpire()
+    else if (left !== Infinity) this.#sleep(left)
   }
 }
 

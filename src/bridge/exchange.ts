@@ -48,15 +48,17 @@ const UWSGI_BUFFER_SIZE = 4096
  *
  * @param connection Closed when the response is complete, failed or cancelled.
  * @param signal Aborted when the client goes away.
+ * @param deadline Keeps the time, as it may have done for the connection; stopped in the end.
  * @throws {GatewayError} from here until the head, from `body.read()` afterwards.
  */
 export function exchange(
   connection: Connection,
   request: ExchangeRequest,
   limits: ExchangeLimits,
-  signal: AbortSignal | undefined
+  signal: AbortSignal | undefined,
+  deadline: Deadline = new Deadline(Infinity, () => {})
 ): Promise<GatewayResponse> {
-  return new Exchange(connection, request, limits, signal).start()
+  return new Exchange(connection, request, limits, signal, deadline).start()
 }
 
 class Exchange {
@@ -64,9 +66,9 @@ class Exchange {
   readonly #request: ExchangeRequest
   readonly #decoder: ResponseDecoder
   readonly #signal: AbortSignal | undefined
-  readonly #sendDeadline: Deadline
-  readonly #readDeadline: Deadline
-  readonly #idleTimeout: number
+  readonly #limits: ExchangeLimits
+  /** One for both, since while we send, we do not wait to read. */
+  readonly #deadline: Deadline
   /** Why the exchange failed; the first reason counts. */
   #failure: GatewayError | undefined
   #over = false
@@ -79,24 +81,16 @@ class Exchange {
     connection: Connection,
     request: ExchangeRequest,
     limits: ExchangeLimits,
-    signal: AbortSignal | undefined
+    signal: AbortSignal | undefined,
+    deadline: Deadline
   ) {
     this.#connection = connection
     this.#request = request
+    this.#limits = limits
     this.#signal = signal
-    this.#idleTimeout = limits.readTimeout
+    this.#deadline = deadline
     const { method, upgrade } = request
     this.#decoder = new ResponseDecoder({ method, upgrade, maxHeadBytes: limits.bufferSize })
-    this.#sendDeadline = this.#deadline(
-      'ERR_SEND_TIMEOUT',
-      limits.sendTimeout,
-      'The upstream took no data for'
-    )
-    this.#readDeadline = this.#deadline(
-      'ERR_READ_TIMEOUT',
-      limits.readTimeout,
-      'The upstream sent nothing for'
-    )
   }
 
   async start(): Promise<GatewayResponse> {
@@ -129,7 +123,7 @@ class Exchange {
       first.push(event.data)
     }
     this.#release()
-    return connectionTunnel(this.#connection, first, this.#idleTimeout)
+    return connectionTunnel(this.#connection, first, this.#limits.readTimeout)
   }
 
   /** What has come of the body, once all of it has. */
@@ -171,7 +165,7 @@ class Exchange {
     }
     this.#sent = true
     // Until now the backend was waiting for us; from here on we wait for it.
-    if (this.#reading && !this.#over) this.#readDeadline.start()
+    if (this.#reading && !this.#over) this.#awaitAnswer()
   }
 
   async #sendBody(body: BodySource): Promise<void> {
@@ -185,7 +179,7 @@ class Exchange {
   /** Waits until the backend takes what has been written. */
   async #taken(writing: Promise<void> | undefined): Promise<void> {
     if (writing === undefined) return
-    this.#sendDeadline.start()
+    this.#deadline.aim(this.#limits.sendTimeout, this.#onSendTimeout).start()
     try {
       await writing
     } catch {
@@ -193,7 +187,7 @@ class Exchange {
       this.#writeFailed = true
       this.#cancelRequest(undefined)
     }
-    this.#sendDeadline.pause()
+    this.#deadline.pause()
   }
 
   /** The next event; the exchange is over when the decoder says so. */
@@ -204,10 +198,10 @@ class Exchange {
         if (event !== undefined) return event
         if (this.#decoder.complete) return { type: 'end' }
         this.#reading = true
-        if (this.#sent) this.#readDeadline.start()
+        if (this.#sent) this.#awaitAnswer()
         const bytes = await this.#connection.read()
         this.#reading = false
-        this.#readDeadline.pause()
+        if (this.#sent) this.#deadline.pause()
         // A connection closed by us may read as closed by the backend.
         if (this.#failure !== undefined) throw this.#failure
         if (bytes !== undefined) this.#decoder.push(bytes)
@@ -276,7 +270,7 @@ class Exchange {
   #release(): void {
     this.#over = true
     this.#signal?.removeEventListener('abort', this.#onAbort)
-    for (const deadline of [this.#sendDeadline, this.#readDeadline]) deadline.stop()
+    this.#deadline.stop()
   }
 
   /** Sends no more of the request. */
@@ -286,13 +280,17 @@ class Exchange {
     void this.#request.body?.cancel(reason)
   }
 
-  #deadline(
-    code: 'ERR_SEND_TIMEOUT' | 'ERR_READ_TIMEOUT',
-    timeoutMs: number,
-    what: string
-  ): Deadline {
-    return new Deadline(timeoutMs, () =>
-      this.#fail(new GatewayError(code, `${what} ${timeoutMs} ms`))
-    )
+  #awaitAnswer(): void {
+    this.#deadline.aim(this.#limits.readTimeout, this.#onReadTimeout).start()
+  }
+
+  readonly #onSendTimeout = (): void => {
+    const message = `The upstream took no data for ${this.#limits.sendTimeout} ms`
+    this.#fail(new GatewayError('ERR_SEND_TIMEOUT', message))
+  }
+
+  readonly #onReadTimeout = (): void => {
+    const message = `The upstream sent nothing for ${this.#limits.readTimeout} ms`
+    this.#fail(new GatewayError('ERR_READ_TIMEOUT', message))
   }
 }

@@ -9,6 +9,7 @@ import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { Connect, Connection } from './connection.ts'
+import { Deadline } from './deadline.ts'
 import type { Journal } from './exchange-event.ts'
 import type { PreparedRequest } from './exchange-request.ts'
 import { exchange } from './exchange.ts'
@@ -139,15 +140,19 @@ class Forwarding {
         journal.retries++
       }
     }
-    return await this.#exchange(server, await this.#open(server))
-  }
-
-  #open({ address }: UpstreamServer): Promise<Connection> {
     const { connect, signal } = this.#errand
-    return openConnection(connect, address, this.#route.options.connectTimeout, signal)
+    const { connectTimeout } = this.#route.options
+    const deadline = new Deadline(connectTimeout, () => {})
+    const { address } = server
+    const connection = await openConnection(connect, address, connectTimeout, signal, deadline)
+    return await this.#exchange(server, connection, deadline)
   }
 
-  async #exchange(server: UpstreamServer, connection: Connection): Promise<GatewayResponse> {
+  async #exchange(
+    server: UpstreamServer,
+    connection: Connection,
+    deadline?: Deadline
+  ): Promise<GatewayResponse> {
     const { pool, options } = this.#route
     const { request, journal, signal } = this.#errand
     const { method, packet, body, upgrade } = request
@@ -160,7 +165,7 @@ class Forwarding {
       body: body && watched(body.start(), { onChunk: (size) => (journal.requestBytes += size) }),
       keep: pool && ((clean: Connection) => pool.put(server, clean)),
     }
-    const response = await exchange(connection, sent, options, signal)
+    const response = await exchange(connection, sent, options, signal, deadline)
     journal.answered()
     return response
   }

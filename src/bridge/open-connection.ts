@@ -13,13 +13,15 @@ import { Deadline } from './deadline.ts'
  *
  * @param timeoutMs Longest wait, in milliseconds.
  * @param signal Aborted when the client goes away.
+ * @param shared Keeps the time, and is paused when the connection is there.
  * @throws {GatewayError} `ERR_UPSTREAM_CONNECT`, `ERR_CONNECT_TIMEOUT` or `ERR_CLIENT_CLOSED`.
  */
 export function openConnection(
   connect: Connect,
   address: Address,
   timeoutMs: number,
-  signal?: AbortSignal
+  signal?: AbortSignal,
+  shared?: Deadline
 ): Promise<Connection> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) throw clientGone()
@@ -30,7 +32,9 @@ export function openConnection(
       reject(error)
     }
     function take(connection: Connection): void {
-      end()
+      if (shared === undefined) deadline.stop()
+      else deadline.pause()
+      signal?.removeEventListener('abort', onAbort)
       resolve(connection)
     }
     function fail(error: unknown): void {
@@ -42,7 +46,8 @@ export function openConnection(
       signal?.removeEventListener('abort', onAbort)
     }
     const onAbort = (): void => giveUp(clientGone())
-    const deadline = new Deadline(timeoutMs, () => giveUp(connectTimeout(address, timeoutMs)))
+    const onLate = (): void => giveUp(connectTimeout(address, timeoutMs))
+    const deadline = shared?.aim(timeoutMs, onLate) ?? new Deadline(timeoutMs, onLate)
     deadline.start()
     signal?.addEventListener('abort', onAbort)
     opening.opened.then(take, fail)

@@ -76,14 +76,15 @@ export function denoPeer(addr: DenoAddr | undefined): Peer | undefined {
  * the application gets it as `REMOTE_ADDR` (TRUST-6).
  */
 export function workersMeta(request: Request): RequestMeta {
-  const { cf } = request as { cf?: WorkersCf }
   const addr = parseAddress(request.headers.get('cf-connecting-ip') ?? '')
-  const https = request.url.startsWith('https:')
+  // Reading `cf` makes workerd parse all that it knows.
+  const isHttps = request.url.startsWith('https:')
+  const { cf } = isHttps ? (request as { cf?: WorkersCf }) : {}
   return {
     ...targetMeta(request.url),
     remote: addr === undefined ? undefined : { addr },
     consumedHeaders: ['cf-connecting-ip'],
-    tls: https && cf?.tlsVersion ? { protocol: cf.tlsVersion, cipher: cf.tlsCipher } : undefined,
+    tls: cf?.tlsVersion ? { protocol: cf.tlsVersion, cipher: cf.tlsCipher } : undefined,
     // workerd decodes header bytes as UTF-8 and writes them so (workerd#6927).
     headerEncoding: 'utf8',
   }

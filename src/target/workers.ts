@@ -105,7 +105,8 @@ function socketConnection(socket: WorkersSocket): Connection {
   const writer = socket.writable.getWriter()
   // Failures show in read() and write(); these promises tell them a second time.
   for (const promise of [reader.closed, writer.closed, writer.ready]) promise.catch(() => {})
-  let written = false
+  let hasWritten = false
+  let writing = 0
   return {
     async read() {
       const { value } = await reader.read()
@@ -114,12 +115,19 @@ function socketConnection(socket: WorkersSocket): Connection {
     async write(bytes) {
       // workerd drops what it has not read yet when a write fails. A turn of the event loop right
       // before each write but the first lets in the answer of a backend that wants no more.
-      if (written) await new Promise((resolve) => setTimeout(resolve))
-      written = true
+      if (hasWritten) await new Promise((resolve) => setTimeout(resolve))
+      hasWritten = true
+      writing++
       await writer.write(bytes)
+      writing--
     },
     close() {
       reader.cancel().catch(() => {})
+      if (writing === 0) {
+        // At once. Anything else lets go of the connection when the request of the client has ended.
+        writer.close().catch(() => {})
+        return
+      }
       writer.abort().catch(() => {})
       socket.close().catch(() => {})
     },
