@@ -14,7 +14,8 @@ const PLAIN = /^(?:\/(?:[\w~!$&()*+,;=:@-][\w.~!$&()*+,;=:@-]*)?)+(?:\?[\w.~!$&(
 
 /** Parses an origin; `undefined` where it is none, or more than one. */
 const originParts = remember((origin) => {
-  const url = URL.parse(origin)
+  // With the slash: a parser cuts blanks off the end of what it is given.
+  const url = URL.parse(`${origin}/`)
   if (url === null || url.href !== `${url.origin}/`) return undefined
   const { protocol, host, hostname, port } = url
   return { origin: url.origin, protocol, host, hostname, port }

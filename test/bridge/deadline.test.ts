@@ -47,6 +47,34 @@ describe('Deadline', () => {
     expect(onExpire).toHaveBeenCalledOnce()
   })
 
+  test('takes another limit and another end with the next step, mostly without another timer', () => {
+    const first = vi.fn<() => void>()
+    const second = vi.fn<() => void>()
+    const third = vi.fn<() => void>()
+    const deadline = new Deadline(1000, first)
+    deadline.start()
+    vi.advanceTimersByTime(900)
+    deadline.aim(5000, second).start()
+    expect(vi.getTimerCount()).toBe(1)
+    vi.advanceTimersByTime(4999)
+    deadline.aim(300, third).start()
+    expect(vi.getTimerCount()).toBe(1)
+    vi.advanceTimersByTime(299)
+    expect([first, second, third].map((hook) => hook.mock.calls.length)).toEqual([0, 0, 0])
+    vi.advanceTimersByTime(1)
+    expect([first, second, third].map((hook) => hook.mock.calls.length)).toEqual([0, 0, 1])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('has no timer for a step without limit behind one with a limit', () => {
+    const onExpire = vi.fn<() => void>()
+    const deadline = new Deadline(1000, onExpire)
+    deadline.start()
+    deadline.aim(Infinity, onExpire).start()
+    vi.advanceTimersByTime(2000)
+    expect([onExpire.mock.calls.length, vi.getTimerCount()]).toEqual([0, 0])
+  })
+
   test('leaves no timer behind when it is stopped, once and for all', () => {
     const onExpire = vi.fn<() => void>()
     const deadline = new Deadline(1000, onExpire)

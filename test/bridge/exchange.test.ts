@@ -30,6 +30,12 @@ function timed(body: BodySource): BodySource {
   return inTime(body, 3000, () => new GatewayError('ERR_CLIENT_TIMEOUT', 'too late'))
 }
 
+/** A body of these chunks. */
+function sourceOf(...chunks: string[]): BodySource {
+  const left = chunks.map(octets)
+  return { read: async () => left.shift(), cancel: async () => {} }
+}
+
 interface Setup {
   method?: string
   packet?: string
@@ -145,6 +151,38 @@ describe('exchange()', () => {
     connection.respond(OK + 'X-D: a\r\n'.repeat(100))
     await settle()
     expect(outcome.error).toMatchObject({ code: 'ERR_UPSTREAM_PROTOCOL', status: 502 })
+  })
+})
+
+describe('exchange() and the memory of chunks', () => {
+  test('gives a chunk of the request back when the runtime has taken it', async () => {
+    const freed: string[] = []
+    const body = { ...sourceOf('one', 'two'), free: (chunk: Uint8Array) => freed.push(text(chunk)) }
+    run({ body })
+    await settle()
+    const { taken, written } = connection
+    expect([written, taken.length, freed]).toEqual([`${PACKET}onetwo`, 3, []])
+    taken[1]?.()
+    expect(freed).toEqual(['one'])
+    taken[2]?.()
+    expect(freed).toEqual(['one', 'two'])
+    connection.respond(HELLO)
+    await settle()
+  })
+
+  test('lets who reads the response give its chunks back to the connection', async () => {
+    const freed: Uint8Array[] = []
+    const free = (chunk: Uint8Array): void => void freed.push(chunk)
+    const response = exchange(
+      Object.assign(connection, { free }),
+      { method: 'GET', packet: octets(PACKET), body: undefined },
+      LIMITS,
+      undefined
+    )
+    connection.respond(`${OK}\r\n`).respond('one').end()
+    const { body } = await response
+    expect(body?.free).toBe(free)
+    await body?.cancel(undefined)
   })
 })
 

@@ -26,6 +26,8 @@ export class MemoryConnection implements Connection {
   /** All that was written, one character a byte; failed writes are not in it. */
   written = ''
   closed = false
+  /** What each write wants to be told when its bytes have been taken: the test tells it. */
+  readonly taken: ((() => void) | undefined)[] = []
   /** Decides what a write comes to; called with its number, from 0. */
   onWrite: (index: number) => Promise<void> = async () => {}
   #writes = 0
@@ -55,8 +57,9 @@ export class MemoryConnection implements Connection {
     return promise
   }
 
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(bytes: Uint8Array, onTaken?: () => void): Promise<void> {
     if (this.closed) throw new Error('Cannot write: the connection is closed')
+    this.taken.push(onTaken)
     const kept = text(bytes)
     await this.onWrite(this.#writes++)
     this.written += kept

@@ -72,6 +72,40 @@ async function readText(body: BodySource): Promise<string | undefined> {
   return chunk && text(chunk)
 }
 
+describe('readAhead() and the memory of chunks', () => {
+  test('gives back to the source what the file has, and nothing else', async () => {
+    const freed: string[] = []
+    const source = Object.assign(new FedBody(), {
+      free: (chunk: Uint8Array) => void freed.push(text(chunk)),
+    })
+    const { open: openTempFile } = new MemoryDisk()
+    const body = readAhead(source, { bufferBytes: 4, maxTempFileBytes: 8, openTempFile })
+    source.feed('abcd', 'efgh', 'ijkl', undefined)
+    await settle()
+    expect(freed).toEqual(['efgh', 'ijkl'])
+    expect(text(await collect(body))).toBe('abcdefghijkl')
+    expect(freed).toEqual(['efgh', 'ijkl'])
+    expect(body.free).toBe(source.free)
+  })
+
+  test('keeps what a full disk did not take', async () => {
+    const freed: string[] = []
+    const source = Object.assign(new FedBody(), {
+      free: (chunk: Uint8Array) => void freed.push(text(chunk)),
+    })
+    const disk = new MemoryDisk()
+    disk.room = 2
+    const body = readAhead(source, {
+      bufferBytes: 4,
+      maxTempFileBytes: 8,
+      openTempFile: disk.open,
+    })
+    source.feed('abcd', 'efgh', undefined)
+    await settle()
+    expect([freed, text(await collect(body))]).toEqual([[], 'abcdefgh'])
+  })
+})
+
 describe('readAhead() gives the bytes of its source', () => {
   const pieces = fc.array(fc.string({ minLength: 1, maxLength: 40, unit: 'binary-ascii' }), {
     maxLength: 30,

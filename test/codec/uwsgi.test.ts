@@ -334,6 +334,41 @@ describe('PacketDecoder', () => {
     expect(text(decoder.rest())).toBe('end')
   })
 
+  test('decodes each packet by itself, whatever names came before', () => {
+    const first = [
+      ['A', '1'],
+      ['HTTP_X_AA', '2'],
+      ['N'.repeat(100), '3'],
+    ] as const
+    const packets = [
+      first,
+      [['HTTP_X_AB', '4'], ...first],
+      [
+        ['B', '5'],
+        ['HTTP_X_A', '6'],
+        ['N'.repeat(99), '7'],
+      ],
+      [],
+      first,
+    ] as const
+    for (const vars of [...packets, ...packets]) {
+      expect(decodePacket([encodePacket(vars)]).packet?.vars).toEqual(vars)
+    }
+  })
+
+  test('STR-1: decodes each octet to its code unit, beside lengths of any octet', () => {
+    const all = text(Uint8Array.from({ length: 256 }, (_, octet) => octet))
+    // All but those that no packet holds in a value.
+    const value = all.replace(/[\0\r\n]/g, '')
+    for (let length = 0; length <= value.length; length++) {
+      const vars = [
+        [`HTTP_${'A'.repeat(length)}`, value.slice(0, length)],
+        ['PATH_INFO', value.slice(length)],
+      ] as const
+      expect(decodePacket([encodePacket(vars)]).packet?.vars).toEqual(vars)
+    }
+  })
+
   const length = fc.oneof(fc.nat(6), fc.nat(0xffff)).map((n) => [n & 0xff, n >> 8])
   /** Lengths that mostly do not fit, between bytes that mostly mean nothing. */
   const block = fc

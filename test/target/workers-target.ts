@@ -10,10 +10,11 @@ import { execFile } from 'node:child_process'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { build } from 'esbuild'
 import { Miniflare, type WorkerdStructuredLog } from 'miniflare'
 import { makeDirectory } from '../backend/process.ts'
 import { PROJECT_ROOT, requireProgram } from '../backend/programs.ts'
-import type { Target } from './target.ts'
+import type { RunningTarget, Target, TargetVariables } from './target.ts'
 
 const run = promisify(execFile)
 
@@ -39,52 +40,74 @@ export default {
 
 /** Bundles `src/worker.ts` as `wrangler deploy` does; every deployment runs that bundle. */
 export async function bundleWorker(): Promise<Target> {
-  const [script, settings] = await Promise.all([bundleScript(), readSettings()])
+  const script = await bundleScript()
   return {
     name: 'workers',
-    async start(variables) {
-      let log = ''
-      const env = Object.entries(variables).map(
-        ([name, value]) => [name, { type: 'text', value } as const] as const
-      )
-      const miniflare = new Miniflare({
-        host: '127.0.0.1',
-        port: 0,
-        cf: false,
-        logRequests: false,
-        handleStructuredLogs: (entry: WorkerdStructuredLog) => {
-          log += `${entry.level} ${entry.message}\n`
+    start: (variables) =>
+      startWorkers({
+        'edge-wsgi': {
+          script,
+          env: { ...texts(variables), [NETWORK]: { type: 'worker', worker: 'network' } },
         },
-        workers: [
-          {
-            config: {
-              name: 'edge-wsgi',
-              ...settings,
-              manifest: {
-                mainModule: MAIN_MODULE,
-                modules: { [MAIN_MODULE]: { type: 'esm', contents: script } },
-              },
-              env: { ...Object.fromEntries(env), [NETWORK]: { type: 'worker', worker: 'network' } },
-            },
-            dev: { unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }] },
-          },
-          {
-            config: {
-              name: 'network',
-              ...settings,
-              manifest: {
-                mainModule: MAIN_MODULE,
-                modules: { [MAIN_MODULE]: { type: 'esm', contents: NETWORK_SCRIPT } },
-              },
-            },
-          },
-        ],
-      })
-      await miniflare.ready
-      const { origin } = await miniflare.unsafeGetDirectURL()
-      return { origin, log: () => log, stop: () => miniflare.dispose() }
-    },
+        network: { script: NETWORK_SCRIPT },
+      }),
   }
+}
+
+/** Runs a Worker of a test's own, written in JavaScript, which imports what it tests by its path. */
+export async function startScript(
+  contents: string,
+  variables: TargetVariables
+): Promise<RunningTarget> {
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: PROJECT_ROOT },
+    bundle: true,
+    write: false,
+    format: 'esm',
+    external: ['cloudflare:*'],
+  })
+  const script = outputFiles.map(({ text }) => text).join('')
+  return await startWorkers({ script: { script, env: texts(variables) } })
+}
+
+type Binding = { type: 'text'; value: string } | { type: 'worker'; worker: string }
+
+function texts(variables: TargetVariables): Record<string, Binding> {
+  return Object.fromEntries(
+    Object.entries(variables).map(([name, value]) => [name, { type: 'text', value } as const])
+  )
+}
+
+/** Starts Workers by name; the first is the one that is reached. */
+async function startWorkers(
+  workers: Record<string, { script: string; env?: Record<string, Binding> }>
+): Promise<RunningTarget> {
+  const settings = await readSettings()
+  let log = ''
+  const miniflare = new Miniflare({
+    host: '127.0.0.1',
+    port: 0,
+    cf: false,
+    logRequests: false,
+    handleStructuredLogs: (entry: WorkerdStructuredLog) => {
+      log += `${entry.level} ${entry.message}\n`
+    },
+    workers: Object.entries(workers).map(([name, { script, env = {} }]) => ({
+      config: {
+        name,
+        ...settings,
+        manifest: {
+          mainModule: MAIN_MODULE,
+          modules: { [MAIN_MODULE]: { type: 'esm', contents: script } },
+        },
+        env,
+      },
+      dev: { unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }] },
+    })),
+  })
+  await miniflare.ready
+  const { origin } = await miniflare.unsafeGetDirectURL()
+  return { origin, log: () => log, stop: () => miniflare.dispose() }
 }
 
 /** The script that a deployment runs: minified, as wrangler.toml says. */

@@ -1,12 +1,17 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { PROJECT_ROOT } from '../backend/programs.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
-import { logged } from '../support/deadline.ts'
+import { logged, within } from '../support/deadline.ts'
 import { openRaw, send } from '../support/http-client.ts'
 import { type ScriptedBackend, startScriptedBackend } from '../support/scripted-backend.ts'
 import { handshake } from '../support/web-socket.ts'
 import { describeTarget } from './suite.ts'
 import type { RunningTarget, TargetVariables } from './target.ts'
-import { bundleWorker } from './workers-target.ts'
+import { bundleWorker, startScript } from './workers-target.ts'
 
 const target = await bundleWorker()
 
@@ -183,4 +188,47 @@ describe('the Worker', () => {
     expect(text).not.toContain('MISSING')
     await logged(worker, /env\.MISSING has no connect\(\)/)
   })
+})
+
+/** A Worker that gives a response up, and works on without it. */
+const GIVING_UP = `
+import { createBridge } from ${JSON.stringify(join(PROJECT_ROOT, 'src', 'target', 'workers.ts'))}
+export default {
+  async fetch(request, env) {
+    const response = await createBridge(env.UPSTREAM).fetch(request)
+    await response.body.cancel()
+    await fetch(env.NEXT)
+    return new Response('done')
+  },
+}`
+
+test('a bridge on Workers lets its backend go when a response is given up, not when the Worker ends', async () => {
+  const backend = await startScriptedBackend()
+  const started = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  const next = createServer((_request, response) => {
+    started.resolve()
+    void goOn.promise.then(() => response.end())
+  })
+  next.listen(0, '127.0.0.1')
+  await once(next, 'listening')
+  const { port } = next.address() as AddressInfo
+  const worker = await startScript(GIVING_UP, {
+    UPSTREAM: backend.address,
+    NEXT: `http://127.0.0.1:${port}`,
+  })
+  try {
+    backend.on('given-up', { reply: 'HTTP/1.1 200 OK\r\n\r\nsome', ending: 'hold' })
+    const answered = send(worker.origin, { target: '/script/given-up' })
+    const connection = await backend.connection('given-up')
+    await within('the rest of the Worker', started.promise)
+    await connection.ended()
+    goOn.resolve()
+    expect((await answered).text).toBe('done')
+  } finally {
+    goOn.resolve()
+    await worker.stop()
+    next.close()
+    await backend.stop()
+  }
 })

@@ -108,8 +108,10 @@ class SocketConnection implements Connection, Opening {
     this.#hasWritten = true
     const callback = onTaken && ((error?: Error | null) => error ?? onTaken())
     if (this.#socket.write(bytes, callback)) return undefined
-    this.#writer = Promise.withResolvers()
-    this.#socket.once('drain', () => this.#settleWriter())
+    if (this.#writer === undefined) {
+      this.#writer = Promise.withResolvers()
+      this.#socket.once('drain', () => this.#settleWriter())
+    }
     return this.#writer.promise
   }
 

@@ -123,8 +123,10 @@ class SocketConnection implements AcceptedConnection {
     if (this.#hasWritten) this.#socket.setNoDelay(true)
     this.#hasWritten = true
     if (this.#socket.write(bytes)) return undefined
-    this.#writer = Promise.withResolvers()
-    this.#socket.once('drain', () => this.#settleWriter())
+    if (this.#writer === undefined) {
+      this.#writer = Promise.withResolvers()
+      this.#socket.once('drain', () => this.#settleWriter())
+    }
     return this.#writer.promise
   }
 
