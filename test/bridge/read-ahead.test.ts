@@ -78,8 +78,8 @@ describe('readAhead() and the memory of chunks', () => {
     const source = Object.assign(new FedBody(), {
       free: (chunk: Uint8Array) => void freed.push(text(chunk)),
     })
-    const { open: openTempFile } = new MemoryDisk()
-    const body = readAhead(source, { bufferBytes: 4, maxTempFileBytes: 8, openTempFile })
+    const { open } = new MemoryDisk()
+    const body = readAhead(source, { bufferBytes: 4, maxTempFileBytes: 8, openTempFile: open })
     source.feed('abcd', 'efgh', 'ijkl', undefined)
     await settle()
     expect(freed).toEqual(['efgh', 'ijkl'])

@@ -38,8 +38,6 @@ const SETTLE_MS = 200
 const MOST_GROWTH_MIB = 64
 
 const UNLIMITED = ['--max-body-bytes', 'Infinity']
-/** V8 looks for garbage among the bytes of bodies once there are a few times as many: 16 MiB by default. */
-const SMALL_NURSERY = { NODE_OPTIONS: '--max-semi-space-size=2' }
 const UNBUFFERED = 'uwsgi_buffering off; uwsgi_request_buffering off;'
 
 /** One way of moving a body. */
@@ -60,11 +58,6 @@ export const transfers: Row = {
         const outcome = await contest(
           [
             moving(OURS, () => startServe(backend.unix, UNLIMITED), transfer),
-            moving(
-              'small nursery',
-              () => startServe(backend.unix, UNLIMITED, SMALL_NURSERY),
-              transfer
-            ),
             moving('nginx', () => startUwsgiPass(backend.unix), transfer),
             moving('nginx, no buffering', () => startUwsgiPass(backend.unix, UNBUFFERED), transfer),
           ],

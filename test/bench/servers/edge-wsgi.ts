@@ -19,11 +19,10 @@ const DENO_PROGRAM = join(PROJECT_ROOT, 'test', 'target', 'deno-server.ts')
 /** Starts `edge-wsgi serve`. */
 export async function startServe(
   upstream: string,
-  flags: readonly string[] = [],
-  env: Record<string, string> = {}
+  flags: readonly string[] = []
 ): Promise<Gateway> {
   const args = [CLI, 'serve', '--upstream', upstream, '--listen', 'http://127.0.0.1:0', ...flags]
-  return await startListening(process.execPath, args, env)
+  return await startListening(process.execPath, args)
 }
 
 /** Starts `edge-wsgi serve` for gunicorn, where this version can. */
