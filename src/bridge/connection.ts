@@ -9,11 +9,13 @@ import type { Address } from './address.ts'
 export interface Connection {
   /**
    * The next bytes, `undefined` once the peer has closed its side. Rejects when the connection broke.
-   * A read that waits when {@link close} is called settles, one way or the other.
+   * A read that waits when {@link close} is called settles, one way or the other. The bytes may be part of
+   * a larger piece of memory, which is the runtime's.
    */
   read(): Promise<Uint8Array | undefined>
   /**
-   * Resolves when the runtime is ready for more. A failed write must not keep `read()` from going on.
+   * Resolves when the runtime is ready for more. Never throws; a failed write must not keep `read()` from
+   * going on.
    *
    * @param onTaken Called when nobody looks at `bytes` any more, if the runtime can tell.
    * @returns `undefined` where it is ready at once.
@@ -26,6 +28,12 @@ export interface Connection {
   end?(): void
   /** Drops both directions at once. Idempotent; never throws. */
   close(): void
+  /**
+   * Lets go of a connection that has given its last response, in the cheapest way there is.
+   *
+   * @default {@link close}
+   */
+  leave?(): void
   /** As `free` of a body: for chunks that {@link read} gave. */
   readonly free?: ((chunk: Uint8Array) => void) | undefined
 }

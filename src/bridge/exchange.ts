@@ -260,8 +260,10 @@ class Exchange {
   #finish(isClean = false): void {
     if (this.#over) return
     this.#release()
+    const isWhole = this.#decoder.complete && this.#sent && !this.#writeFailed
     const { keep } = this.#request
-    if (isClean && this.#sent && !this.#writeFailed && keep !== undefined) keep(this.#connection)
+    if (isWhole && isClean && keep !== undefined) keep(this.#connection)
+    else if (isWhole && this.#connection.leave !== undefined) this.#connection.leave()
     else this.#connection.close()
     this.#cancelRequest(this.#failure)
   }

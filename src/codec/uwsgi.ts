@@ -288,11 +288,14 @@ export class PacketDecoder {
 const windows1252 = new TextDecoder('windows-1252')
 const NOT_NATIVE = /[^\x00-\xff]/
 
+/** V8 copies shorter slices, and makes others views of what they were cut from. */
+const SLICE_LENGTH = 13
 /** Longest name that is remembered. */
 const LONGEST_NAME = 64
 /**
  * The names of the packet before. A front sends the same ones in the same order, and a name that is the
- * same string each time is found faster in every record and map: that takes a packet from 11 µs to 4.
+ * same string each time is found faster in every record and map: from packet to environ it takes 4 µs
+ * instead of 10, with the one decoding of a block.
  */
 const namesBefore: string[] = []
 
@@ -313,8 +316,12 @@ function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
     offset = end
     return start
   }
-  function slice(start: number): string {
-    const part = text.slice(start, offset)
+  function take(start: number): string {
+    // A longer slice would keep the text of the whole block for as long as somebody keeps it.
+    const isShort = offset - start < SLICE_LENGTH
+    const part = isShort
+      ? text.slice(start, offset)
+      : windows1252.decode(block.subarray(start, offset))
     return isNative || !NOT_NATIVE.test(part) ? part : octetsToNative(block, start, offset)
   }
   while (offset < block.length) {
@@ -325,10 +332,10 @@ function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
       throw badRequest('Cannot decode uwsgi packet: the name of a variable is empty')
     let name = namesBefore[vars.length]
     if (name === undefined || name.length !== length || !text.startsWith(name, start)) {
-      name = slice(start)
+      name = take(start)
       if (length <= LONGEST_NAME) namesBefore[vars.length] = name
     }
-    vars.push([name, slice(skipString())])
+    vars.push([name, take(skipString())])
   }
   return vars
 }

@@ -47,19 +47,26 @@ export function streamSource(stream: ReadableStream<Uint8Array>): BodySource {
   }
 }
 
-/** A source as a Web stream of bytes that reads nothing ahead. */
+/**
+ * A source as a Web stream of bytes that reads nothing ahead. A chunk that is part of a larger piece of
+ * memory is copied: who gets it may look at the rest, or transfer the whole.
+ */
 export function sourceStream(source: BodySource): ReadableStream<Uint8Array<ArrayBuffer>> {
   return new ReadableStream(
     {
       async pull(controller) {
         const chunk = await source.read()
         if (chunk === undefined) controller.close()
-        else controller.enqueue(chunk as Uint8Array<ArrayBuffer>)
+        else controller.enqueue(isWhole(chunk) ? chunk : new Uint8Array(chunk))
       },
       cancel: (reason) => source.cancel(reason),
     },
     { highWaterMark: 0 }
   )
+}
+
+function isWhole(chunk: Uint8Array): chunk is Uint8Array<ArrayBuffer> {
+  return chunk.byteLength === chunk.buffer.byteLength
 }
 
 /** Who wants to know what becomes of a body. */

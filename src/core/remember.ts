@@ -15,12 +15,17 @@ export function remember<T>(make: (text: string) => T): (text: string) => T {
   return function remembered(text) {
     const found = known.get(text)
     if (found !== undefined) return found
-    const made = make(text)
-    if (text.length <= LONGEST) {
-      // Emptied at once: somebody who sends ever new texts pays, with his own requests, for that.
-      if (known.size >= MOST) known.clear()
-      known.set(text, made)
-    }
+    if (text.length > LONGEST) return make(text)
+    const kept = ownText(text)
+    const made = make(kept)
+    // Emptied at once: somebody who sends ever new texts pays, with his own requests, for that.
+    if (known.size >= MOST) known.clear()
+    known.set(kept, made)
     return made
   }
+}
+
+/** The same text without what it was cut from, such as a response head: V8 keeps that behind a slice. */
+function ownText(text: string): string {
+  return Object.keys({ [text]: undefined })[0] ?? text
 }

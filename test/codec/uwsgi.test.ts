@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
@@ -354,6 +356,31 @@ describe('PacketDecoder', () => {
     for (const vars of [...packets, ...packets]) {
       expect(decodePacket([encodePacket(vars)]).packet?.vars).toEqual(vars)
     }
+  })
+
+  test('gives texts that keep nothing of the packet in memory', () => {
+    setFlagsFromString('--expose-gc')
+    const collect = runInNewContext('gc') as () => void
+    const kept: string[] = []
+    collect()
+    const before = process.memoryUsage().heapUsed
+    for (let i = 0; i < 500; i++) {
+      const id = `session-${String(i).padStart(12, '0')}`
+      const vars = [
+        [`HTTP_X_ID_${id.toUpperCase().replaceAll('-', '_')}`, 'x'],
+        ['HTTP_SESSION_ID', id],
+        ['HTTP_COOKIE', 'c'.repeat(60_000)],
+      ] as const
+      kept.push(
+        ...(decodePacket([encodePacket(vars)])
+          .packet?.vars.slice(0, 2)
+          .flat() ?? [])
+      )
+    }
+    collect()
+    expect(kept.length).toBe(2000)
+    // All packets together are 30 MB.
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(5_000_000)
   })
 
   test('STR-1: decodes each octet to its code unit, beside lengths of any octet', () => {

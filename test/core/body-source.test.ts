@@ -139,6 +139,20 @@ test('sourceStream() reads only what is asked for', async () => {
   expect(source.log).toEqual(['a', ['cancel', 'enough']])
 })
 
+test('sourceStream() hands on no memory but that of its chunks', async () => {
+  const larger = new Uint8Array([1, 2, 3, 4])
+  const whole = new Uint8Array([5, 6])
+  const chunks = [larger.subarray(1, 3), whole]
+  const stream = sourceStream({ read: async () => chunks.shift(), cancel: async () => {} })
+  const got: Uint8Array[] = []
+  for await (const chunk of stream) got.push(chunk)
+  expect(got.map((chunk) => [[...chunk], chunk.buffer.byteLength])).toEqual([
+    [[2, 3], 2],
+    [[5, 6], 2],
+  ])
+  expect(got[1]).toBe(whole)
+})
+
 test('sourceStream() closes at the end and fails where the source does (BODY-6)', async () => {
   expect(await new Response(sourceStream(watched(['a', 'b']))).text()).toBe('ab')
   const short = sourceStream(exactly(watched(['a']), 2))

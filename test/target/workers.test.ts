@@ -190,45 +190,51 @@ describe('the Worker', () => {
   })
 })
 
-/** A Worker that gives a response up, and works on without it. */
-const GIVING_UP = `
+/** A Worker that reads a response, or gives it up, and works on without it. */
+const WORKING_ON = `
 import { createBridge } from ${JSON.stringify(join(PROJECT_ROOT, 'src', 'target', 'workers.ts'))}
 export default {
   async fetch(request, env) {
     const response = await createBridge(env.UPSTREAM).fetch(request)
-    await response.body.cancel()
+    if (request.url.includes('whole')) await response.text()
+    else await response.body.cancel()
     await fetch(env.NEXT)
     return new Response('done')
   },
 }`
 
-test('a bridge on Workers lets its backend go when a response is given up, not when the Worker ends', async () => {
-  const backend = await startScriptedBackend()
-  const started = Promise.withResolvers<void>()
-  const goOn = Promise.withResolvers<void>()
-  const next = createServer((_request, response) => {
-    started.resolve()
-    void goOn.promise.then(() => response.end())
+describe('a bridge on Workers lets its backend go', () => {
+  test.each([
+    ['whole', 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsome', 'ended'],
+    ['given-up', 'HTTP/1.1 200 OK\r\n\r\nsome', 'closed'],
+  ] as const)('when a response is %s, not when the Worker ends', async (name, reply, event) => {
+    const backend = await startScriptedBackend()
+    const started = Promise.withResolvers<void>()
+    const goOn = Promise.withResolvers<void>()
+    const next = createServer((_request, response) => {
+      started.resolve()
+      void goOn.promise.then(() => response.end())
+    })
+    next.listen(0, '127.0.0.1')
+    await once(next, 'listening')
+    const { port } = next.address() as AddressInfo
+    const worker = await startScript(WORKING_ON, {
+      UPSTREAM: backend.address,
+      NEXT: `http://127.0.0.1:${port}`,
+    })
+    try {
+      backend.on(name, { reply, ending: 'hold' })
+      const answered = send(worker.origin, { target: `/script/${name}` })
+      const connection = await backend.connection(name)
+      await within('the rest of the Worker', started.promise)
+      await connection[event]()
+      goOn.resolve()
+      expect((await answered).text).toBe('done')
+    } finally {
+      goOn.resolve()
+      await worker.stop()
+      next.close()
+      await backend.stop()
+    }
   })
-  next.listen(0, '127.0.0.1')
-  await once(next, 'listening')
-  const { port } = next.address() as AddressInfo
-  const worker = await startScript(GIVING_UP, {
-    UPSTREAM: backend.address,
-    NEXT: `http://127.0.0.1:${port}`,
-  })
-  try {
-    backend.on('given-up', { reply: 'HTTP/1.1 200 OK\r\n\r\nsome', ending: 'hold' })
-    const answered = send(worker.origin, { target: '/script/given-up' })
-    const connection = await backend.connection('given-up')
-    await within('the rest of the Worker', started.promise)
-    await connection.ended()
-    goOn.resolve()
-    expect((await answered).text).toBe('done')
-  } finally {
-    goOn.resolve()
-    await worker.stop()
-    next.close()
-    await backend.stop()
-  }
 })

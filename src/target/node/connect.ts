@@ -14,11 +14,16 @@ import { ReadQueue } from './read-queue.ts'
 /** All sockets read into this one buffer, since each read is copied out before the next can begin. */
 const readBuffer = new Uint8Array(65_536)
 
+/** What any path takes in one TCP segment, in bytes: IPv6's least MTU, less the headers. */
+const ONE_SEGMENT_BYTES = 1220
+
 /** What was read, in memory of its own. */
 function copyOf(size: number): Uint8Array {
   const isFull = size === readBuffer.length
   // Most responses are small: Node cuts the memory for those from a larger piece.
-  const bytes = isFull ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size)
+  const { buffer, byteOffset } = isFull ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size)
+  // No Buffer, whose slice() and toString() are other than those of any other array.
+  const bytes = new Uint8Array(buffer, byteOffset, size)
   bytes.set(isFull ? readBuffer : readBuffer.subarray(0, size))
   return bytes
 }
@@ -79,6 +84,8 @@ class SocketConnection implements Connection, Opening {
       isOpen = true
       opened.resolve(this)
     })
+    // Whoever has shaken hands has written already.
+    if (address.type === 'tcp' && address.tls) this.#socket.setNoDelay(true)
     if (this.#socket instanceof ReadableAfterWriteError) {
       this.#socket.onEnd = () => this.#arrived.end()
       this.#socket.onWriteError = () => this.#failWrites()
@@ -103,8 +110,8 @@ class SocketConnection implements Connection, Opening {
 
   write(bytes: Uint8Array, onTaken?: () => void): Promise<void> | undefined {
     if (this.#writeFailed) return Promise.reject(this.#writeError())
-    // The first write waits for nothing, and most requests have no second.
-    if (this.#hasWritten) this.#socket.setNoDelay(true)
+    // What fits in one segment, behind nothing, waits for nothing; most requests are that.
+    if (this.#hasWritten || bytes.length > ONE_SEGMENT_BYTES) this.#socket.setNoDelay(true)
     this.#hasWritten = true
     const callback = onTaken && ((error?: Error | null) => error ?? onTaken())
     if (this.#socket.write(bytes, callback)) return undefined
