@@ -8,14 +8,34 @@ import type { Socket } from 'node:net'
 
 /** A connection to a client. */
 export class ClientConnection {
-  /** Requests that have come on it. */
-  requests = 0
   readonly #socket: Socket
   readonly #waiting: (() => void)[] = []
+  #requests = 0
   #isBusy = false
 
   constructor(socket: Socket) {
     this.#socket = socket
+  }
+
+  /**
+   * Counts a request, and ends the connection behind the last that it may carry. Node's own limit
+   * answers 503 to what is pipelined behind, which the client takes for the answer; unanswered, it is
+   * sent again elsewhere (RFC 9112 §9.3.1).
+   *
+   * @returns Whether it may be answered.
+   */
+  admit(outgoing: ServerResponse, most: number): boolean {
+    this.#requests++
+    if (this.#requests >= most) outgoing.shouldKeepAlive = false
+    if (this.#requests <= most) return true
+    // Nobody parses what comes behind: a million small requests would keep the process for minutes.
+    if (this.#requests === most + 1) this.#socket.removeAllListeners('data').on('data', () => {})
+    return false
+  }
+
+  /** Whether all that it may carry has come. */
+  isFull(most: number): boolean {
+    return this.#requests >= most
   }
 
   /**

@@ -16,6 +16,7 @@ import {
   type ServeUwsgiOptions,
   type Server,
 } from '../serve-options.ts'
+import { drained } from './drained.ts'
 import { listenOn } from './listen.ts'
 import { ReadQueue } from './read-queue.ts'
 
@@ -84,7 +85,6 @@ class SocketConnection implements AcceptedConnection {
   readonly #arrived: ReadQueue
   #failure: Error | undefined
   #hasWritten = false
-  #writer: PromiseWithResolvers<void> | undefined
 
   constructor(socket: Socket, isUnix: boolean) {
     this.#socket = socket
@@ -109,7 +109,6 @@ class SocketConnection implements AcceptedConnection {
       this.#failure ??= CLOSED
       this.#arrived.end(this.#failure)
       ended.resolve()
-      this.#settleWriter()
     })
   }
 
@@ -122,12 +121,7 @@ class SocketConnection implements AcceptedConnection {
     // The first write waits for nothing, and most responses have no second.
     if (this.#hasWritten) this.#socket.setNoDelay(true)
     this.#hasWritten = true
-    if (this.#socket.write(bytes)) return undefined
-    if (this.#writer === undefined) {
-      this.#writer = Promise.withResolvers()
-      this.#socket.once('drain', () => this.#settleWriter())
-    }
-    return this.#writer.promise
+    return this.#socket.write(bytes) ? undefined : this.#taken()
   }
 
   end(): Promise<void> | undefined {
@@ -154,9 +148,8 @@ class SocketConnection implements AcceptedConnection {
     this.#socket.destroy()
   }
 
-  #settleWriter(): void {
-    if (this.#failure === undefined) this.#writer?.resolve()
-    else this.#writer?.reject(this.#failure)
-    this.#writer = undefined
+  async #taken(): Promise<void> {
+    await drained(this.#socket)
+    if (this.#failure !== undefined) throw this.#failure
   }
 }

@@ -30,7 +30,7 @@ import {
   type ServeOptions,
   type Server,
 } from '../serve-options.ts'
-import { type ClientConnection, clientConnection } from './client-connection.ts'
+import { clientConnection } from './client-connection.ts'
 import { incomingHead, incomingSource, incomingWebSocket } from './incoming.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { listenOn } from './listen.ts'
@@ -80,7 +80,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const service = { server, answer, isUnix, limits, log: options.log, upgraded }
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const connection = clientConnection(incoming.socket)
-    if (isOverLimit(limits, connection, incoming.socket, outgoing)) return
+    if (!connection.admit(outgoing, limits.maxRequestsPerConnection)) return
     connection.inTurn(outgoing, () => void respond(service, incoming, outgoing))
   }
   server.on('request', onRequest)
@@ -150,25 +150,6 @@ function createLimitedServer(
   return server
 }
 
-/**
- * Counts a request, and ends the connection behind the last that it may carry. Node's own limit
- * answers 503 to what is pipelined behind, which the client takes for the answer; unanswered, it is
- * sent again elsewhere (RFC 9112 §9.3.1).
- */
-function isOverLimit(
-  { maxRequestsPerConnection }: ServeLimits,
-  connection: ClientConnection,
-  socket: Socket,
-  outgoing: ServerResponse
-): boolean {
-  const count = ++connection.requests
-  if (count >= maxRequestsPerConnection) outgoing.shouldKeepAlive = false
-  if (count <= maxRequestsPerConnection) return false
-  // Nobody parses what comes behind: a million small requests would keep the process for minutes.
-  if (count === maxRequestsPerConnection + 1) socket.removeAllListeners('data').on('data', () => {})
-  return true
-}
-
 /** A response to CONNECT or a WebSocket request: node:http has let go of the socket for a tunnel. */
 function takeOver(incoming: IncomingMessage): ServerResponse {
   const { socket } = incoming
@@ -189,16 +170,15 @@ async function respond(
 ): Promise<void> {
   const { server, isUnix, limits, log } = service
   const { socket } = incoming
-  const began = log === undefined ? 0 : performance.now()
+  const began = performance.now()
   const gone = new AbortController()
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) gone.abort()
-    if (log === undefined) return
     const status = outgoing.headersSent ? outgoing.statusCode : undefined
-    log(accessLine(incoming, status, performance.now() - began))
+    log?.(accessLine(incoming, status, performance.now() - began))
   })
-  const { requests } = clientConnection(socket)
-  lingerOnClose(incoming, outgoing, requests >= limits.maxRequestsPerConnection)
+  const isLast = clientConnection(socket).isFull(limits.maxRequestsPerConnection)
+  lingerOnClose(incoming, outgoing, isLast)
   const canTunnel = client !== undefined
   const response = await toResponse(service, incoming, outgoing, gone.signal, canTunnel)
   const { tunnel } = response

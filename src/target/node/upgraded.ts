@@ -10,6 +10,7 @@ import { MAX_DELAY_MS } from '../../bridge/deadline.ts'
 import { GatewayError } from '../../core/errors.ts'
 import type { GatewayResponse } from '../../core/gateway-response.ts'
 import { type Tunnel, WEBSOCKET } from '../../core/tunnel.ts'
+import { drained } from './drained.ts'
 import { ReadQueue } from './read-queue.ts'
 
 /** How long a client has to close after its backend has: as long as an unread body may pause. */
@@ -110,17 +111,4 @@ function switchingHead({ reason, headers }: GatewayResponse): string {
   const fields = [['Connection', 'Upgrade'], ['Upgrade', WEBSOCKET], ...headers]
   const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`)
   return `HTTP/1.1 101 ${reason}\r\n${lines.join('')}\r\n`
-}
-
-/** Resolves when a socket takes more, or has been closed. */
-function drained(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    function settle(): void {
-      socket.off('drain', settle)
-      socket.off('close', settle)
-      resolve()
-    }
-    socket.on('drain', settle)
-    socket.on('close', settle)
-  })
 }
