@@ -3,13 +3,11 @@
  *
  * @module
  */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { build } from 'esbuild'
-import { Miniflare, type WorkerdStructuredLog } from 'miniflare'
 import { makeDirectory, startServer } from '../backend/process.ts'
 import { PROJECT_ROOT, requireProgram } from '../backend/programs.ts'
 import { listeningOn, type RunningTarget } from '../target/target.ts'
+import { startBundled } from '../target/workers-target.ts'
 import type { Variables } from './programs/app.ts'
 
 /** A runtime with the app on it. */
@@ -19,7 +17,6 @@ export interface HonoTarget {
 }
 
 const PROGRAMS = join(import.meta.dirname, 'programs')
-const WORKER = 'worker.js'
 
 /** Node, behind `serve`. */
 export const nodeTarget: HonoTarget = {
@@ -40,7 +37,10 @@ export const plainDenoTarget: HonoTarget = {
 }
 
 /** workerd, reached past the Worker that miniflare puts in front. */
-export const workersTarget: HonoTarget = { name: 'workers', start: startWorker }
+export const workersTarget: HonoTarget = {
+  name: 'workers',
+  start: (variables) => startBundled({ file: join(PROGRAMS, 'worker.ts') }, { ...variables }),
+}
 
 function startDeno(program: string, variables: Variables): Promise<RunningTarget> {
   const deno = requireProgram(join(PROJECT_ROOT, 'node_modules', '.bin', 'deno'))
@@ -62,56 +62,4 @@ async function startProcess(
     probe: async (text) => listeningOn(text),
   })
   return { origin: found, log, stop }
-}
-
-async function startWorker(variables: Variables): Promise<RunningTarget> {
-  const [contents, toml] = await Promise.all([
-    bundle(),
-    readFile(join(PROJECT_ROOT, 'wrangler.toml'), 'utf8'),
-  ])
-  const [, date = ''] = /^compatibility_date = "([^"]+)"$/m.exec(toml) ?? []
-  const [, flags = ''] = /^compatibility_flags = \[([^\]]*)\]$/m.exec(toml) ?? []
-  let log = ''
-  const env = Object.entries(variables).map(
-    ([name, value]) => [name, { type: 'text', value: String(value) } as const] as const
-  )
-  const miniflare = new Miniflare({
-    host: '127.0.0.1',
-    port: 0,
-    cf: false,
-    logRequests: false,
-    handleStructuredLogs: (entry: WorkerdStructuredLog) => {
-      log += `${entry.level} ${entry.message}\n`
-    },
-    workers: [
-      {
-        config: {
-          name: 'hono',
-          compatibilityDate: date,
-          compatibilityFlags: JSON.parse(`[${flags}]`) as string[],
-          manifest: {
-            mainModule: WORKER,
-            modules: { [WORKER]: { type: 'esm', contents } },
-          },
-          env: Object.fromEntries(env),
-        },
-        dev: { unsafeDirectSockets: [{ host: '127.0.0.1', port: 0 }] },
-      },
-    ],
-  })
-  await miniflare.ready
-  const { origin } = await miniflare.unsafeGetDirectURL()
-  return { origin, log: () => log, stop: () => miniflare.dispose() }
-}
-
-async function bundle(): Promise<string> {
-  const { outputFiles } = await build({
-    entryPoints: [join(PROGRAMS, 'worker.ts')],
-    bundle: true,
-    format: 'esm',
-    target: 'es2024',
-    external: ['cloudflare:*'],
-    write: false,
-  })
-  return outputFiles[0]?.text ?? ''
 }

@@ -26,20 +26,21 @@ afterEach(async () => {
   cleanUp = []
 })
 
-/** A backend, and the sockets that it got. */
-async function backend(): Promise<{ port: number; accepted: Promise<Socket> }> {
+/** A connection, and its other end. */
+async function connected(): Promise<{ connection: Connection; socket: Socket }> {
   const server: Server = createServer()
   const accepted = once(server, 'connection').then(([socket]) => socket as Socket)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  cleanUp.push(async () => (await accepted).destroy() && server.close())
-  return { port: (server.address() as AddressInfo).port, accepted }
-}
-
-async function open(port: number): Promise<Connection> {
+  const { port } = server.address() as AddressInfo
   const connection = await connect({ type: 'tcp', hostname: '127.0.0.1', port, tls: false }).opened
-  cleanUp.push(() => connection.close())
-  return connection
+  const socket = await accepted
+  cleanUp.push(
+    () => connection.close(),
+    () => socket.destroy(),
+    () => server.close()
+  )
+  return { connection, socket }
 }
 
 /** Bytes that say where they stand. */
@@ -71,9 +72,7 @@ describe('freeBytes()', () => {
 
 describe('a connection on Node', () => {
   test('reads each chunk into memory of its own, so that one can be freed', async () => {
-    const { port, accepted } = await backend()
-    const connection = await open(port)
-    const socket = await accepted
+    const { connection, socket } = await connected()
     const sent = numbered(1_000_000)
     socket.end(sent)
     let at = 0
@@ -88,9 +87,7 @@ describe('a connection on Node', () => {
   })
 
   test('says that what it wrote has been taken when the system has it, and not before', async () => {
-    const { port, accepted } = await backend()
-    const connection = await open(port)
-    const socket = await accepted
+    const { connection, socket } = await connected()
     socket.pause()
     let taken = 0
     const chunks = Array.from({ length: 100 }, () => new Uint8Array(262_144))
@@ -102,9 +99,7 @@ describe('a connection on Node', () => {
   })
 
   test('says nothing of what it could not write', async () => {
-    const { port, accepted } = await backend()
-    const connection = await open(port)
-    const socket = await accepted
+    const { connection, socket } = await connected()
     socket.pause()
     let taken = 0
     for (let i = 0; i < 100; i++) {

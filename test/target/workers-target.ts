@@ -54,17 +54,24 @@ export async function bundleWorker(): Promise<Target> {
   }
 }
 
-/** Runs a Worker of a test's own, written in JavaScript, which imports what it tests by its path. */
-export async function startScript(
-  contents: string,
+/**
+ * Runs a Worker of a test's own.
+ *
+ * @param source A file, or JavaScript that imports what it tests by its path.
+ */
+export async function startBundled(
+  source: { file: string } | { contents: string },
   variables: TargetVariables
 ): Promise<RunningTarget> {
   const { outputFiles } = await build({
-    stdin: { contents, resolveDir: PROJECT_ROOT },
+    ...('file' in source
+      ? { entryPoints: [source.file] }
+      : { stdin: { contents: source.contents, resolveDir: PROJECT_ROOT } }),
     bundle: true,
-    write: false,
     format: 'esm',
+    target: 'es2024',
     external: ['cloudflare:*'],
+    write: false,
   })
   const script = outputFiles.map(({ text }) => text).join('')
   return await startWorkers({ script: { script, env: texts(variables) } })

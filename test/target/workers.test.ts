@@ -11,7 +11,7 @@ import { type ScriptedBackend, startScriptedBackend } from '../support/scripted-
 import { handshake } from '../support/web-socket.ts'
 import { describeTarget } from './suite.ts'
 import type { RunningTarget, TargetVariables } from './target.ts'
-import { bundleWorker, startScript } from './workers-target.ts'
+import { bundleWorker, startBundled } from './workers-target.ts'
 
 const target = await bundleWorker()
 
@@ -218,10 +218,13 @@ describe('a bridge on Workers lets its backend go', () => {
     next.listen(0, '127.0.0.1')
     await once(next, 'listening')
     const { port } = next.address() as AddressInfo
-    const worker = await startScript(WORKING_ON, {
-      UPSTREAM: backend.address,
-      NEXT: `http://127.0.0.1:${port}`,
-    })
+    const worker = await startBundled(
+      { contents: WORKING_ON },
+      {
+        UPSTREAM: backend.address,
+        NEXT: `http://127.0.0.1:${port}`,
+      }
+    )
     try {
       backend.on(name, { reply, ending: 'hold' })
       const answered = send(worker.origin, { target: `/script/${name}` })
