@@ -10,6 +10,7 @@ import type { Connect, Connection, Opening } from '../../bridge/connection.ts'
 import type { SslOptions } from '../ssl-options.ts'
 import { freeBytes } from './free-bytes.ts'
 import { ReadQueue } from './read-queue.ts'
+import { ownerOf, type SocketOwner, tellOwner } from './socket-owner.ts'
 
 /** All sockets read into this one buffer, since each read is copied out before the next can begin. */
 const readBuffer = new Uint8Array(65_536)
@@ -43,13 +44,11 @@ export function connectWith(ssl: SslOptions): Connect {
  */
 class ReadableAfterWriteError extends Socket {
   #writeFailed = false
-  onEnd: () => void = () => {}
-  onWriteError: () => void = () => {}
 
   override destroy(error?: Error): this {
     if (!this.#writeFailed && (error as NodeJS.ErrnoException | undefined)?.syscall === 'write') {
       this.#writeFailed = true
-      this.onWriteError()
+      ownerOf(this)?.onWriteError?.()
       return this
     }
     return super.destroy(error)
@@ -57,51 +56,63 @@ class ReadableAfterWriteError extends Socket {
 
   /** `null` is the end; a stream with a failed write emits no `end` event. */
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    if (chunk === null) this.onEnd()
+    if (chunk === null) ownerOf(this)?.onEnd()
     return super.push(chunk, encoding)
   }
 }
 
-class SocketConnection implements Connection, Opening {
+class SocketConnection implements Connection, Opening, SocketOwner {
   readonly opened: Promise<Connection>
   readonly free = freeBytes
   readonly #socket: Socket
-  readonly #arrived = new ReadQueue(() => this.#socket.resume())
+  readonly #arrived: ReadQueue
+  readonly #opening = Promise.withResolvers<Connection>()
+  #isOpen = false
   #failure: Error | undefined
   #hasWritten = false
   #writeFailed = false
   #writer: PromiseWithResolvers<void> | undefined
 
   constructor(address: Address, ssl: SslOptions) {
-    const opened = Promise.withResolvers<Connection>()
-    this.opened = opened.promise
-    const onread: OnReadOpts = {
-      buffer: readBuffer,
-      callback: (size) => this.#arrived.push(copyOf(size)),
-    }
-    let isOpen = false
-    this.#socket = openSocket(address, ssl, onread, () => {
-      isOpen = true
-      opened.resolve(this)
-    })
+    this.opened = this.#opening.promise
+    const callback = (size: number): boolean => this.#arrived.push(copyOf(size))
+    this.#socket = openSocket(address, ssl, { buffer: readBuffer, callback })
+    this.#arrived = new ReadQueue(this.#socket)
+    const isTls = address.type === 'tcp' && address.tls
     // Whoever has shaken hands has written already.
-    if (address.type === 'tcp' && address.tls) this.#socket.setNoDelay(true)
-    if (this.#socket instanceof ReadableAfterWriteError) {
-      this.#socket.onEnd = () => this.#arrived.end()
-      this.#socket.onWriteError = () => this.#failWrites()
-    } else {
-      this.#socket.on('end', () => this.#arrived.end())
-    }
-    this.#socket.on('error', (error) => {
-      this.#failure = error
-      opened.reject(error)
-    })
-    this.#socket.on('close', () => {
-      // Every connection closes in the end, and an error nobody sees would cost more than closing it.
-      if (!isOpen) opened.reject(this.#failure ?? new Error('the connection was closed'))
-      this.#failWrites()
-      this.#arrived.end(this.#failure)
-    })
+    if (isTls) this.#socket.setNoDelay(true)
+    const opens = isTls ? 'secureConnect' : 'connect'
+    tellOwner(this.#socket, this, [opens, 'drain', 'end', 'error', 'close'])
+  }
+
+  onOpen(): void {
+    this.#isOpen = true
+    this.#opening.resolve(this)
+  }
+
+  onDrain(): void {
+    this.#settleWriter()
+  }
+
+  onEnd(): void {
+    this.#arrived.end()
+  }
+
+  onWriteError(): void {
+    this.#writeFailed = true
+    this.#settleWriter()
+  }
+
+  onError(error: Error): void {
+    this.#failure = error
+    this.#opening.reject(error)
+  }
+
+  onClose(): void {
+    // Every connection closes in the end, and an error nobody sees would cost more than closing it.
+    if (!this.#isOpen) this.#opening.reject(this.#failure ?? new Error('the connection was closed'))
+    this.onWriteError()
+    this.#arrived.end(this.#failure)
   }
 
   read(): Promise<Uint8Array | undefined> {
@@ -115,10 +126,7 @@ class SocketConnection implements Connection, Opening {
     this.#hasWritten = true
     const callback = onTaken && ((error?: Error | null) => error ?? onTaken())
     if (this.#socket.write(bytes, callback)) return undefined
-    if (this.#writer === undefined) {
-      this.#writer = Promise.withResolvers()
-      this.#socket.once('drain', () => this.#settleWriter())
-    }
+    this.#writer ??= Promise.withResolvers()
     return this.#writer.promise
   }
 
@@ -128,11 +136,6 @@ class SocketConnection implements Connection, Opening {
 
   close(): void {
     this.#socket.destroy()
-  }
-
-  #failWrites(): void {
-    this.#writeFailed = true
-    this.#settleWriter()
   }
 
   #settleWriter(): void {
@@ -146,12 +149,7 @@ class SocketConnection implements Connection, Opening {
   }
 }
 
-function openSocket(
-  address: Address,
-  ssl: SslOptions,
-  onread: OnReadOpts,
-  onOpen: () => void
-): Socket {
+function openSocket(address: Address, ssl: SslOptions, onread: OnReadOpts): Socket {
   if (address.type === 'tcp' && address.tls) {
     const { hostname: host, port } = address
     const name = ssl.sslName ?? host
@@ -166,11 +164,11 @@ function openSocket(
     if (ssl.sslTrustedCertificate !== undefined) options.ca = ssl.sslTrustedCertificate
     if (ssl.sslCertificate !== undefined) options.cert = ssl.sslCertificate
     if (ssl.sslCertificateKey !== undefined) options.key = ssl.sslCertificateKey
-    return connectTls(options).on('secureConnect', onOpen)
+    return connectTls(options)
   }
   const options: NetConnectOpts =
     address.type === 'unix'
       ? { path: address.path, onread }
       : { host: address.hostname, port: address.port, onread }
-  return new ReadableAfterWriteError(options as object).connect(options).on('connect', onOpen)
+  return new ReadableAfterWriteError(options as object).connect(options)
 }

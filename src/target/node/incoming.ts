@@ -78,7 +78,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
  * @param onFirstRead Called when the body is wanted: the moment for `100 Continue`.
  */
 export function incomingSource(incoming: IncomingMessage, onFirstRead: () => void): BodySource {
-  const arrived = new ReadQueue(() => incoming.resume(), READ_AHEAD_BYTES)
+  const arrived = new ReadQueue(incoming, READ_AHEAD_BYTES)
   let started = false
   let cancelled = false
 

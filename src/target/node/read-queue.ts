@@ -4,9 +4,14 @@
  * @module
  */
 
+/** What bytes arrive on. */
+interface Pausable {
+  resume(): unknown
+}
+
 /** Turns what a socket pushes into what a reader pulls. */
 export class ReadQueue {
-  readonly #resume: () => void
+  readonly #from: Pausable
   readonly #most: number
   #chunks: Uint8Array[] = []
   #bytes = 0
@@ -16,11 +21,11 @@ export class ReadQueue {
   #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
 
   /**
-   * @param resume Called when a paused socket may go on.
+   * @param from Resumed when there is room again.
    * @param most Bytes read ahead of the reader before the socket is paused.
    */
-  constructor(resume: () => void, most = 262_144) {
-    this.#resume = resume
+  constructor(from: Pausable, most = 262_144) {
+    this.#from = from
     this.#most = most
   }
 
@@ -53,7 +58,7 @@ export class ReadQueue {
       this.#bytes -= bytes.length
       if (this.#paused && this.#bytes < this.#most) {
         this.#paused = false
-        this.#resume()
+        this.#from.resume()
       }
       return Promise.resolve(bytes)
     }

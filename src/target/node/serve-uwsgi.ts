@@ -19,6 +19,7 @@ import {
 import { drained } from './drained.ts'
 import { listenOn } from './listen.ts'
 import { ReadQueue } from './read-queue.ts'
+import { type SocketOwner, tellOwner } from './socket-owner.ts'
 
 /**
  * Serves a handler to nginx, Apache or another front that speaks uwsgi.
@@ -77,39 +78,44 @@ async function closeServer(
 /** One for all: every connection closes in the end, mostly behind its last read. */
 const CLOSED = new Error('the connection was closed')
 
-class SocketConnection implements AcceptedConnection {
+class SocketConnection implements AcceptedConnection, SocketOwner {
   readonly remote: Peer
   readonly ended: Promise<void>
   readonly #socket: Socket
   readonly #isUnix: boolean
   readonly #arrived: ReadQueue
+  readonly #ended = Promise.withResolvers<void>()
   #failure: Error | undefined
   #hasWritten = false
 
   constructor(socket: Socket, isUnix: boolean) {
     this.#socket = socket
     this.#isUnix = isUnix
-    this.#arrived = new ReadQueue(() => socket.resume())
+    this.#arrived = new ReadQueue(socket)
     this.remote = isUnix
       ? { addr: 'unix:' }
       : { addr: socket.remoteAddress ?? '', port: socket.remotePort }
-    const ended = Promise.withResolvers<void>()
-    this.ended = ended.promise
-    socket.on('data', (bytes) => {
-      if (!this.#arrived.push(bytes)) socket.pause()
-    })
-    socket.on('end', () => {
-      this.#arrived.end()
-      ended.resolve()
-    })
-    socket.on('error', (error) => {
-      this.#failure = error
-    })
-    socket.on('close', () => {
-      this.#failure ??= CLOSED
-      this.#arrived.end(this.#failure)
-      ended.resolve()
-    })
+    this.ended = this.#ended.promise
+    tellOwner(socket, this, ['data', 'end', 'error', 'close'])
+  }
+
+  onData(bytes: Uint8Array): void {
+    if (!this.#arrived.push(bytes)) this.#socket.pause()
+  }
+
+  onEnd(): void {
+    this.#arrived.end()
+    this.#ended.resolve()
+  }
+
+  onError(error: Error): void {
+    this.#failure = error
+  }
+
+  onClose(): void {
+    this.#failure ??= CLOSED
+    this.#arrived.end(this.#failure)
+    this.#ended.resolve()
   }
 
   read(): Promise<Uint8Array | undefined> {

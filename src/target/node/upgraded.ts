@@ -27,12 +27,13 @@ export function choosesUpgrades(server: Server): boolean {
 /** The socket of a client that asked for a WebSocket. */
 export class UpgradedSocket {
   readonly #socket: Socket
-  readonly #arrived = new ReadQueue(() => this.#socket.resume())
+  readonly #arrived: ReadQueue
   #tunnelled = false
 
   /** @param head What has been read behind the request: the first frames of a hasty client. */
   constructor(socket: Socket, head: Uint8Array) {
     this.#socket = socket
+    this.#arrived = new ReadQueue(socket)
     if (head.length > 0) this.#arrived.push(head)
     // Read from the start, or nothing would tell that the client has gone.
     socket.on('data', (bytes: Uint8Array) => {
