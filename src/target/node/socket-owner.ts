@@ -23,16 +23,9 @@ export interface SocketOwner {
 }
 
 /** Events of a socket that its owner can be told of. */
-export type SocketEvent =
-  | 'connect'
-  | 'secureConnect'
-  | 'data'
-  | 'drain'
-  | 'end'
-  | 'error'
-  | 'close'
+export type SocketEvent = 'connect' | 'secureConnect' | 'data' | 'drain' | 'end' | 'error' | 'close'
 
-const OWNER = Symbol('owner')
+const OWNER: unique symbol = Symbol('owner')
 
 interface OwnedSocket extends Socket {
   [OWNER]?: SocketOwner | undefined

@@ -32,10 +32,10 @@ export function measuredBy(name: string, measure: (seconds: number) => Promise<S
   return { name, start: async () => ({ measure, stop: async () => {} }) }
 }
 
-/** V8 is not done with optimising a gateway before some 20 000 requests. */
-const WARM_UP_SECONDS = 6
+/** V8 is not done with optimising a gateway before some 80 000 requests. */
+const WARM_UP_SECONDS = 10
 /** Nor need the warm-up of a short run take longer than all its rounds. */
-const WARM_UP_ROUNDS = 2
+const WARM_UP_ROUNDS = 4
 
 /** Lets contenders run against each other; a contender that fails is out, with its error. */
 export async function contest(
