@@ -86,7 +86,8 @@ async function measure(gateway: Gateway, load: Load, seconds: number): Promise<S
   }
 }
 
-interface WrkReport {
+/** What wrk counted. */
+export interface WrkReport {
   readonly micros: number
   readonly requests: number
   readonly p50: number
@@ -95,7 +96,8 @@ interface WrkReport {
   readonly refused: number
 }
 
-async function runWrk(origin: string, load: Load, seconds: number): Promise<WrkReport> {
+/** Loads a server with wrk. */
+export async function runWrk(origin: string, load: Load, seconds: number): Promise<WrkReport> {
   const wrk = findProgram('wrk')
   if (wrk === undefined) throw new Error('wrk is missing')
   const { connections, path = '/', headers = {} } = load
