@@ -61,6 +61,10 @@ class ReadableAfterWriteError extends Socket {
   }
 }
 
+const TLS_EVENTS = ['secureConnect', 'end', 'drain', 'error', 'close'] as const
+/** No `end`, of which {@link ReadableAfterWriteError} tells itself. */
+const PLAIN_EVENTS = ['connect', 'drain', 'error', 'close'] as const
+
 class SocketConnection implements Connection, Opening, SocketOwner {
   readonly opened: Promise<Connection>
   readonly free = freeBytes
@@ -81,8 +85,7 @@ class SocketConnection implements Connection, Opening, SocketOwner {
     const isTls = address.type === 'tcp' && address.tls
     // Whoever has shaken hands has written already.
     if (isTls) this.#socket.setNoDelay(true)
-    const opens = isTls ? 'secureConnect' : 'connect'
-    tellOwner(this.#socket, this, [opens, 'drain', 'end', 'error', 'close'])
+    tellOwner(this.#socket, this, isTls ? TLS_EVENTS : PLAIN_EVENTS)
   }
 
   onOpen(): void {
@@ -99,8 +102,7 @@ class SocketConnection implements Connection, Opening, SocketOwner {
   }
 
   onWriteError(): void {
-    this.#writeFailed = true
-    this.#settleWriter()
+    this.#failWrites()
   }
 
   onError(error: Error): void {
@@ -111,7 +113,7 @@ class SocketConnection implements Connection, Opening, SocketOwner {
   onClose(): void {
     // Every connection closes in the end, and an error nobody sees would cost more than closing it.
     if (!this.#isOpen) this.#opening.reject(this.#failure ?? new Error('the connection was closed'))
-    this.onWriteError()
+    this.#failWrites()
     this.#arrived.end(this.#failure)
   }
 
@@ -136,6 +138,11 @@ class SocketConnection implements Connection, Opening, SocketOwner {
 
   close(): void {
     this.#socket.destroy()
+  }
+
+  #failWrites(): void {
+    this.#writeFailed = true
+    this.#settleWriter()
   }
 
   #settleWriter(): void {
