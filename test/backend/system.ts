@@ -161,6 +161,13 @@ export function run(command: string[]): { status: number | null; stdout: string;
   return { status, stdout: stdout ?? '', stderr: stderr ?? String(error ?? '') }
 }
 
+/** Runs a command that must succeed. @returns what it prints on standard output. */
+export function must(command: string[]): string {
+  const { status, stdout, stderr } = run(command)
+  if (status !== 0) throw new Error(`Cannot run ${command.join(' ')}:\n${tail(stdout + stderr)}`)
+  return stdout
+}
+
 /** The last lines of a program's output. */
 export function tail(output: string): string {
   return output.trimEnd().split('\n').slice(-30).join('\n')

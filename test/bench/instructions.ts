@@ -5,10 +5,10 @@
  *
  * @module
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { findProgram } from '../backend/programs.ts'
-import { provide, run, tail } from '../backend/system.ts'
+import { must, provide } from '../backend/system.ts'
 import { makeDirectory } from '../backend/process.ts'
 import { type Gateway, runWrk } from './harness/load.ts'
 import { build, preparePeers } from './harness/peers.ts'
@@ -59,34 +59,37 @@ try {
 }
 
 async function profile(program: string[], { unix }: Backend): Promise<Profile> {
-  const file = join(await makeDirectory(), 'callgrind.out')
+  const directory = await makeDirectory()
+  const file = join(directory, 'callgrind.out')
   const counting = ['--tool=callgrind', '--instr-atstart=no', '--cache-sim=yes', '--branch-sim=yes']
   const caches = ['--I1=32768,8,64', '--D1=49152,12,64', '--LL=2097152,16,64']
   // V8 writes code where other code was.
   const about = ['--smc-check=all-non-file', `--callgrind-out-file=${file}`]
+  // A killed valgrind leaves its pipes behind.
+  const pipes = `--vgdb-prefix=${join(directory, 'vgdb')}`
   const node = [process.execPath, '--perf-basic-prof', ...program]
-  const args = [...counting, ...caches, ...about, ...node]
+  const args = [...counting, ...caches, ...about, pipes, ...node]
   const gateway = await startListening('valgrind', args, { UPSTREAM: unix })
+  const [pid] = gateway.pids
+  // Where V8 writes it, for `perf`.
+  const mapFile = `/tmp/perf-${pid}.map`
   try {
-    const [pid] = gateway.pids
     await ask(gateway, WARM_UP_SECONDS)
-    control('--instr=on', pid)
+    must(['callgrind_control', pipes, '--instr=on', `${pid}`])
     const requests = await ask(gateway, SECONDS)
-    control('--instr=off', pid)
-    control('--dump', pid)
-    return readProfile(`${file}.1`, `/tmp/perf-${pid}.map`, requests)
+    must(['callgrind_control', pipes, '--instr=off', `${pid}`])
+    must(['callgrind_control', pipes, '--dump', `${pid}`])
+    return readProfile(`${file}.1`, mapFile, requests)
   } finally {
     await gateway.stop()
+    rmSync(directory, { recursive: true })
+    rmSync(mapFile, { force: true })
   }
 }
 
 /** @returns Number of requests. */
 async function ask({ origin }: Gateway, seconds: number): Promise<number> {
   return (await runWrk(origin, { connections: CONNECTIONS, expect: HELLO }, seconds)).requests
-}
-
-function control(what: string, pid: number | undefined): void {
-  must(['callgrind_control', what, String(pid)])
 }
 
 function readProfile(file: string, mapFile: string, requests: number): Profile {
@@ -140,10 +143,4 @@ function printPair(name: string, ours: number, theirs: number): void {
   const ratio = theirs === 0 ? '' : formatNumber(ours / theirs)
   const numbers = [ours, theirs].map((count) => formatNumber(count).padStart(9)).join(' ')
   console.log(`${name.padEnd(56)} ${numbers}  ${ratio}`)
-}
-
-function must(command: string[]): string {
-  const { status, stdout, stderr } = run(command)
-  if (status !== 0) throw new Error(`Cannot run ${command.join(' ')}:\n${tail(stdout + stderr)}`)
-  return stdout
 }

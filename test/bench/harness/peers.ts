@@ -7,7 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BACKEND, findProgram, PROJECT_ROOT, VENV } from '../../backend/programs.ts'
-import { type Need, PROGRAMS, provide, run, tail } from '../../backend/system.ts'
+import { must, type Need, PROGRAMS, provide } from '../../backend/system.ts'
 
 const BENCH = join(import.meta.dirname, '..')
 
@@ -61,11 +61,6 @@ function installPackages(): void {
 /** Builds `dist`, which is what users run. */
 export function build(): void {
   must(['npm', '--prefix', PROJECT_ROOT, 'run', 'build'])
-}
-
-function must(command: string[]): void {
-  const { status, stdout, stderr } = run(command)
-  if (status !== 0) throw new Error(`Cannot run ${command.join(' ')}:\n${tail(stdout + stderr)}`)
 }
 
 function readJson(path: string): unknown {
