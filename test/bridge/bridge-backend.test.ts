@@ -1,4 +1,4 @@
-import { freePort } from '../support/free-port.ts'
+import { REFUSING_PORT } from '../support/free-port.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { ErrorContext } from '../../src/bridge/bridge-options.ts'
 import { collect } from '../../src/core/body-source.ts'
@@ -385,7 +385,7 @@ describe('bridge.ping()', () => {
   })
 
   test('rejects when nobody listens', async () => {
-    const address = `uwsgi://127.0.0.1:${await freePort()}`
+    const address = `uwsgi://127.0.0.1:${REFUSING_PORT}`
     await expect(bridgeTo(address).ping()).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT' })
     expect((await bridgeTo(address).fetch(request('/'))).status).toBe(502)
     const [[error] = []] = takeReports()

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { sha256 } from '../backend/download.ts'
 import { makeCertificates } from '../backend/tls.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
-import { freePort } from '../support/free-port.ts'
+import { REFUSING_PORT } from '../support/free-port.ts'
 import { eventually, within } from '../support/deadline.ts'
 import { endProcesses, run, type Started, start } from './command.ts'
 
@@ -109,7 +109,7 @@ describe('edge-wsgi ping', () => {
   })
 
   test('exits with 1 and says why when nothing listens', async () => {
-    const { status, stderr } = await run('ping', `uwsgi://127.0.0.1:${await freePort()}`)
+    const { status, stderr } = await run('ping', `uwsgi://127.0.0.1:${REFUSING_PORT}`)
     expect(status).toBe(1)
     expect(stderr).toMatch(
       /^edge-wsgi: Cannot connect to uwsgi:\/\/127\.0\.0\.1:\d+: .*ECONNREFUSED/

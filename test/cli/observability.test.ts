@@ -10,7 +10,7 @@ import { createMetrics, serveMetrics } from '../../src/cli/metrics.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
 import { eventually, within } from '../support/deadline.ts'
-import { freePort } from '../support/free-port.ts'
+import { REFUSING_PORT } from '../support/free-port.ts'
 import { send } from '../support/http-client.ts'
 import { endProcesses, run, type Started, start } from './command.ts'
 
@@ -263,7 +263,7 @@ describe('edge-wsgi serve', () => {
   })
 
   test('--log json writes nothing but objects, errors among them', async () => {
-    const dead = `uwsgi://127.0.0.1:${await freePort()}`
+    const dead = `uwsgi://127.0.0.1:${REFUSING_PORT}`
     const { child, output, done, origin } = await startServing(dead, '--log', 'json')
     expect((await send(origin, { target: '/p?q' })).status).toBe(502)
     child.kill('SIGTERM')
@@ -337,7 +337,7 @@ describe('edge-wsgi serve', () => {
   })
 
   test('--log json says what went wrong with an exchange', async () => {
-    const dead = `uwsgi://127.0.0.1:${await freePort()}`
+    const dead = `uwsgi://127.0.0.1:${REFUSING_PORT}`
     const { output, origin } = await startServing(dead, '--log', 'json')
     await send(origin, { target: '/p' })
     const line = await exchangeLine(output, '/p')

@@ -15,7 +15,7 @@ import { BACKEND } from '../backend/programs.ts'
 import { startUwsgi, type UwsgiServer } from '../backend/uwsgi.ts'
 import { endProcesses, start } from '../cli/command.ts'
 import { eventually } from '../support/deadline.ts'
-import { freePort } from '../support/free-port.ts'
+import { freePort, REFUSING_PORT } from '../support/free-port.ts'
 import { type ClientResponse, open, send } from '../support/http-client.ts'
 import { denoTarget } from './deno-target.ts'
 import { bundleWorker } from './workers-target.ts'
@@ -276,7 +276,7 @@ describe('edge-wsgi serve with several --upstream', () => {
 describe.each(['deno', 'workers'] as const)('UPSTREAM with several servers on %s', (name) => {
   test('is a group', async () => {
     const target = name === 'deno' ? denoTarget : await bundleWorker()
-    const dead = `uwsgi://127.0.0.1:${await freePort()}`
+    const dead = `uwsgi://127.0.0.1:${REFUSING_PORT}`
     const variables = { UPSTREAM: `${a.address}, ${b.address} weight=2, ${dead} backup` }
     const group = await target.start(variables)
     ends.push(() => group.stop())

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { freePort } from '../../support/free-port.ts'
+import { REFUSING_PORT } from '../../support/free-port.ts'
 import { describe, expect, test } from 'vitest'
 import { logged } from '../../support/deadline.ts'
 import { type ClientResponse, open, send } from '../../support/http-client.ts'
@@ -61,7 +61,7 @@ export function describeFailures(context: SuiteContext): void {
     })
 
     test('that is down is 502', async () => {
-      const UPSTREAM = `uwsgi://127.0.0.1:${await freePort()}`
+      const UPSTREAM = `uwsgi://127.0.0.1:${REFUSING_PORT}`
       const running = await context.deployment({ UPSTREAM })
       const { status, text } = await send(running.origin, { target: '/' })
       expect({ status, text }).toEqual(page)
