@@ -8,6 +8,7 @@
  * @module
  */
 import type { HeaderFields } from './header-field.ts'
+import { nativeToOctets, octetsToNative } from './octets.ts'
 
 /** The ids of a request, as the application gets them. */
 export interface TraceIds {
@@ -68,21 +69,29 @@ function makeTraceparent(traceId: string): string {
   return `00-${traceId}-${traceId.slice(16)}-00`
 }
 
-const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, '0')
-)
-const ID_BYTES = 16
-/** Random bytes for many ids, since asking for a few takes as long. */
-const pool = new Uint8Array(256 * ID_BYTES)
-let used = pool.length
+const ID_LENGTH = 32
+/** Digits of many ids, since making those of one takes half as long. */
+const POOL_LENGTH = 64 * ID_LENGTH
+const DIGITS: Uint8Array = nativeToOctets('0123456789abcdef')
+let pool = ''
+let used = 0
 
 /** 32 random hexadecimal digits. */
 function randomHex(): string {
   if (used === pool.length) {
-    crypto.getRandomValues(pool)
+    pool = randomDigits(POOL_LENGTH)
     used = 0
   }
-  let text = ''
-  for (const end = used + ID_BYTES; used < end; used++) text += HEX[pool[used] ?? 0]
-  return text
+  used += ID_LENGTH
+  return pool.slice(used - ID_LENGTH, used)
+}
+
+function randomDigits(length: number): string {
+  const digits = new Uint8Array(length)
+  let end = 0
+  for (const octet of crypto.getRandomValues(new Uint8Array(length / 2))) {
+    digits[end++] = DIGITS[octet >> 4] ?? 0
+    digits[end++] = DIGITS[octet & 0xf] ?? 0
+  }
+  return octetsToNative(digits)
 }
