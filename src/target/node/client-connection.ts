@@ -43,19 +43,18 @@ export class ClientConnection {
    * side (RFC 9112 §9.3.2), and behind an answer that ends the connection nothing is dispatched, which
    * the client would send again (CVE-2024-49768).
    *
-   * @param run Called when the answers to all requests before have ended.
+   * @param run Called when the answers to all requests before have ended; {@link next} says that its own has.
    */
-  inTurn(outgoing: ServerResponse, run: () => void): void {
-    const start = (): void => {
-      this.#isBusy = true
-      outgoing.on('close', () => {
-        this.#isBusy = false
-        if (this.#isOpen) this.#waiting.shift()?.()
-      })
-      run()
-    }
-    if (this.#isBusy) this.#waiting.push(start)
-    else if (this.#isOpen) start()
+  inTurn(run: () => void): void {
+    this.#waiting.push(run)
+    if (!this.#isBusy) this.next()
+  }
+
+  /** The answer to the request whose turn it was has ended. */
+  next(): void {
+    const run = this.#isOpen ? this.#waiting.shift() : undefined
+    this.#isBusy = run !== undefined
+    run?.()
   }
 
   get #isOpen(): boolean {

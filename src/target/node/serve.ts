@@ -30,7 +30,7 @@ import {
   type ServeOptions,
   type Server,
 } from '../serve-options.ts'
-import { clientConnection } from './client-connection.ts'
+import { type ClientConnection, clientConnection } from './client-connection.ts'
 import { incomingHead, incomingSource, incomingWebSocket } from './incoming.ts'
 import { lingerOnClose } from './lingering-close.ts'
 import { listenOn } from './listen.ts'
@@ -81,7 +81,7 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const connection = clientConnection(incoming.socket)
     if (!connection.admit(outgoing, limits.maxRequestsPerConnection)) return
-    connection.inTurn(outgoing, () => void respond(service, incoming, outgoing))
+    connection.inTurn(() => void respond(service, connection, incoming, outgoing))
   }
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
@@ -89,9 +89,10 @@ export async function serve(handler: Handler, options: ServeOptions): Promise<Se
   server.on('connect', (incoming) => {
     const outgoing = takeOver(incoming)
     incoming.socket.resume()
-    clientConnection(incoming.socket).inTurn(outgoing, () => {
+    const connection = clientConnection(incoming.socket)
+    connection.inTurn(() => {
       outgoing.assignSocket(incoming.socket)
-      void respond(service, incoming, outgoing)
+      void respond(service, connection, incoming, outgoing)
     })
   })
   if (choosesUpgrades(server)) {
@@ -112,9 +113,10 @@ function upgrade(service: Service, incoming: IncomingMessage, head: Uint8Array):
   socket.on('close', () => upgraded.delete(socket))
   const outgoing = takeOver(incoming)
   const client = new UpgradedSocket(socket, head)
-  clientConnection(socket).inTurn(outgoing, () => {
+  const connection = clientConnection(socket)
+  connection.inTurn(() => {
     outgoing.assignSocket(socket)
-    void respond(service, incoming, outgoing, client)
+    void respond(service, connection, incoming, outgoing, client)
   })
 }
 
@@ -164,6 +166,7 @@ function takeOver(incoming: IncomingMessage): ServerResponse {
 
 async function respond(
   service: Service,
+  connection: ClientConnection,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
   client?: UpgradedSocket
@@ -176,9 +179,9 @@ async function respond(
     if (!outgoing.writableFinished) gone.abort()
     const status = outgoing.headersSent ? outgoing.statusCode : undefined
     log?.(accessLine(incoming, status, performance.now() - began))
+    connection.next()
   })
-  const isLast = clientConnection(socket).isFull(limits.maxRequestsPerConnection)
-  lingerOnClose(incoming, outgoing, isLast)
+  lingerOnClose(incoming, outgoing, connection.isFull(limits.maxRequestsPerConnection))
   const canTunnel = client !== undefined
   const response = await toResponse(service, incoming, outgoing, gone.signal, canTunnel)
   const { tunnel } = response
