@@ -175,7 +175,7 @@ export class ResponseDecoder {
   /** Collects the head; once its empty line is there, parses it. Returns the bytes behind it. */
   #takeHead(bytes: Uint8Array): Uint8Array {
     const end = this.#findEmptyLine(bytes)
-    const part = end < 0 ? bytes : bytes.subarray(0, end)
+    const part = end < 0 || end === bytes.length ? bytes : bytes.subarray(0, end)
     this.#head.push(part)
     this.#headBytes += part.length
     if (this.#headBytes > this.#maxHeadBytes) {
@@ -229,8 +229,8 @@ export class ResponseDecoder {
 
   #takeBody(bytes: Uint8Array): void {
     if (this.#framing.type === 'length') {
-      const data = bytes.subarray(0, this.#left)
-      this.#excess = bytes.length > data.length
+      this.#excess = bytes.length > this.#left
+      const data = this.#excess ? bytes.subarray(0, this.#left) : bytes
       this.#left -= data.length
       this.#emit(data)
       if (this.#left === 0) this.#finish()

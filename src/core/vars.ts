@@ -201,7 +201,8 @@ function rawPathAndQuery(
   // resolved against a base is such a one (PATH-11).
   const authority =
     target.type === 'absolute' ? target.authority : head.raw ? fields.get('host') : undefined
-  if (authority !== undefined && canonicalHost(authority, protocol) !== host) {
+  const isOther = authority !== undefined && authority !== host
+  if (isOther && canonicalHost(authority, protocol) !== host) {
     throw badRequest('Cannot forward request: its URL names another host than its head does')
   }
   return target.pathAndQuery

@@ -13,7 +13,7 @@ import { ReadQueue } from './read-queue.ts'
 import { ownerOf, type SocketOwner, tellOwner } from './socket-owner.ts'
 
 /** All sockets read into this one buffer, since each read is copied out before the next can begin. */
-const readBuffer = new Uint8Array(65_536)
+const readBuffer = Buffer.allocUnsafeSlow(65_536)
 
 /** What any path takes in one TCP segment, in bytes: IPv6's least MTU, less the headers. */
 const ONE_SEGMENT_BYTES = 1220
@@ -22,11 +22,10 @@ const ONE_SEGMENT_BYTES = 1220
 function copyOf(size: number): Uint8Array {
   const isFull = size === readBuffer.length
   // Most responses are small: Node cuts the memory for those from a larger piece.
-  const { buffer, byteOffset } = isFull ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size)
+  const copy = isFull ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size)
+  readBuffer.copy(copy, 0, 0, size)
   // No Buffer, whose slice() and toString() are other than those of any other array.
-  const bytes = new Uint8Array(buffer, byteOffset, size)
-  bytes.set(isFull ? readBuffer : readBuffer.subarray(0, size))
-  return bytes
+  return new Uint8Array(copy.buffer, copy.byteOffset, size)
 }
 
 /** Opens TCP, unix and TLS connections, the latter trusting the certificate authorities Node trusts. */
