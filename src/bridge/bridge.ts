@@ -350,7 +350,7 @@ class UwsgiBridge {
   }
 
   #reportFailure(error: unknown, { method, target, tried }: Journal): void {
-    if (!NO_FAULTS.has(codeOf(error))) this.#report(error, method, target, tried.at(-1) ?? '')
+    if (!NO_FAULTS.has(codeOf(error))) this.#report(error, method, target, tried.at(-1)?.name ?? '')
   }
 
   #report(error: unknown, method: string, path: string, upstream: string): void {

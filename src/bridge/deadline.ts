@@ -16,7 +16,7 @@ export const MAX_DELAY_MS = 2_147_483_647
  */
 export class Deadline {
   #timeoutMs: number
-  #onExpire: () => void
+  readonly #onExpire: () => void
   #timer: ReturnType<typeof setTimeout> | undefined
   /** When the timer fires. */
   #wakesAt = Infinity
@@ -33,18 +33,17 @@ export class Deadline {
     this.#onExpire = onExpire
   }
 
-  /** Gives the steps that begin from now on another limit, and another end. */
-  aim(timeoutMs: number, onExpire: () => void): this {
-    this.#timeoutMs = timeoutMs
-    this.#onExpire = onExpire
-    return this
-  }
-
-  /** Begins a step, or begins it anew. */
-  start(): void {
+  /**
+   * Begins a step, or begins it anew.
+   *
+   * @param timeoutMs Longest time for this step and those behind it.
+   */
+  start(timeoutMs: number = this.#timeoutMs): void {
     if (this.#stopped) return
-    this.#since = performance.now()
-    if (this.#since + this.#timeoutMs < this.#wakesAt) this.#sleep(this.#timeoutMs)
+    this.#timeoutMs = timeoutMs
+    const now = performance.now()
+    this.#since = now
+    if (now + timeoutMs < this.#wakesAt) this.#sleep(now, timeoutMs)
   }
 
   /** Ends the step: time that passes now does not count. */
@@ -60,20 +59,21 @@ export class Deadline {
     this.#timer = undefined
   }
 
-  #sleep(forMs: number): void {
+  #sleep(now: number, forMs: number): void {
     const delayMs = Math.min(Math.max(forMs, 1), MAX_DELAY_MS)
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#wake(), delayMs)
-    this.#wakesAt = performance.now() + delayMs
+    this.#wakesAt = now + delayMs
   }
 
   #wake(): void {
     this.#timer = undefined
     this.#wakesAt = Infinity
     if (this.#since === undefined) return
-    const left = this.#since + this.#timeoutMs - performance.now()
+    const now = performance.now()
+    const left = this.#since + this.#timeoutMs - now
     if (left <= 0) this.#onExpire()
-    else if (left !== Infinity) this.#sleep(left)
+    else if (left !== Infinity) this.#sleep(now, left)
   }
 }
 

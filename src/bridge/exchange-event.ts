@@ -5,6 +5,7 @@
  */
 import type { GatewayErrorCode } from '../core/errors.ts'
 import type { TraceIds } from '../core/trace-context.ts'
+import type { UpstreamServer } from './upstream-server.ts'
 
 /** One request and what became of it, told when its response has ended. */
 export interface ExchangeEvent {
@@ -42,7 +43,8 @@ export interface ExchangeEvent {
 export class Journal {
   readonly method: string
   target: string
-  readonly tried: string[] = []
+  /** Backends that have had the request, in order. */
+  tried: readonly UpstreamServer[] = []
   retries = 0
   requestBytes = 0
   responseBytes = 0
@@ -74,7 +76,8 @@ export class Journal {
 
   /** The event, once the response has ended. */
   event(status: number, error: ExchangeEvent['error']): ExchangeEvent {
-    const { method, target, tried, retries, requestBytes, responseBytes } = this
+    const { method, target, retries, requestBytes, responseBytes } = this
+    const tried = this.tried.map(({ name }) => name)
     const { trace, elapsedMs: totalMs } = this
     return {
       method,

@@ -9,6 +9,7 @@ import { atMost, type BodySource, exactly } from '../core/body-source.ts'
 import { clientError, GatewayError } from '../core/errors.ts'
 import { percentEncode } from '../core/octets.ts'
 import type { RequestHead } from '../core/request-head.ts'
+import { filtered } from '../core/filtered.ts'
 import { addTrace, type TraceIds } from '../core/trace-context.ts'
 import { wantsTunnel, WEBSOCKET } from '../core/tunnel.ts'
 import { type CgiVars, cgiVars, type Variable } from '../core/vars.ts'
@@ -40,6 +41,8 @@ export interface Handling {
   readonly openTempFile?: OpenTempFile | undefined
   readonly allocate?: PacketOptions['allocate']
 }
+
+const HTTP_1_1: Variable = ['SERVER_PROTOCOL', 'HTTP/1.1']
 
 /** A request that is sent once, its body in memory where it has to wait. */
 const SENT_ONCE: Handling = { isRepeatable: false }
@@ -147,22 +150,18 @@ function encodeRequest(
   options: ResolvedBridgeOptions,
   allocate: PacketOptions['allocate']
 ): Uint8Array {
-  const { withheld } = options
-  const ours: Variable[] = []
-  for (const variable of vars) {
+  const { withheld, modifier1, modifier2, maxVars, maxVarsBytes } = options
+  const ours = filtered(vars, ([name]) => !withheld.has(name)).map((variable): Variable => {
     const [name, value] = variable
-    if (withheld.has(name)) continue
-    if (name === 'SERVER_PROTOCOL' && value !== 'HTTP/1.0') {
-      // uWSGI echoes it into its status line, and a client need not understand HTTP/2.0 there (UW-7).
-      ours.push([name, 'HTTP/1.1'])
-    } else if (name === 'PATH_INFO' && options.backend === 'gunicorn') {
-      ours.push([name, percentEncode(value)])
-    } else ours.push(variable)
-  }
+    // uWSGI echoes it into its status line, and a client need not understand HTTP/2.0 there (UW-7).
+    if (name === 'SERVER_PROTOCOL' && value !== 'HTTP/1.0') return HTTP_1_1
+    if (name === 'PATH_INFO' && options.backend === 'gunicorn') return [name, percentEncode(value)]
+    return variable
+  })
   // Of all that uWSGI reads the scheme from, the last variable wins, and it must be ours (UW-6).
-  const own: Variable[] = withheld.has('UWSGI_SCHEME') ? [] : [['UWSGI_SCHEME', scheme]]
-  const params = [...options.params, ...own]
-  const { modifier1, modifier2, maxVars, maxVarsBytes } = options
+  const params = withheld.has('UWSGI_SCHEME')
+    ? options.params
+    : [...options.params, ['UWSGI_SCHEME', scheme] as const]
   const maxDatasize = maxVarsBytes
   return encodePacket(ours, { modifier1, modifier2, maxVars, maxDatasize, params, allocate })
 }

@@ -13,7 +13,7 @@ import { clientError, clientGone, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { Tunnel } from '../core/tunnel.ts'
 import type { Connection } from './connection.ts'
-import { Deadline } from './deadline.ts'
+import { Guard } from './guard.ts'
 import { connectionTunnel } from './tunnel.ts'
 
 /** What is sent. */
@@ -47,28 +47,25 @@ const UWSGI_BUFFER_SIZE = 4096
  * Sends a request and reads the head of its response; the body is read by whoever holds the result.
  *
  * @param connection Closed when the response is complete, failed or cancelled.
- * @param signal Aborted when the client goes away.
- * @param deadline Keeps the time, as it may have done for the connection; stopped in the end.
+ * @param guard Watches over the exchange, as it may have done over the opening; stopped in the end.
  * @throws {GatewayError} from here until the head, from `body.read()` afterwards.
  */
 export function exchange(
   connection: Connection,
   request: ExchangeRequest,
   limits: ExchangeLimits,
-  signal: AbortSignal | undefined,
-  deadline: Deadline = new Deadline(Infinity, () => {})
+  guard: Guard = new Guard()
 ): Promise<GatewayResponse> {
-  return new Exchange(connection, request, limits, signal, deadline).start()
+  return new Exchange(connection, request, limits, guard).start()
 }
 
 class Exchange {
   readonly #connection: Connection
   readonly #request: ExchangeRequest
   readonly #decoder: ResponseDecoder
-  readonly #signal: AbortSignal | undefined
   readonly #limits: ExchangeLimits
-  /** One for both, since while we send, we do not wait to read. */
-  readonly #deadline: Deadline
+  /** Keeps the time of writes and reads both, since while we send, we do not wait to read. */
+  readonly #guard: Guard
   /** Why the exchange failed; the first reason counts. */
   #failure: GatewayError | undefined
   #over = false
@@ -81,21 +78,18 @@ class Exchange {
     connection: Connection,
     request: ExchangeRequest,
     limits: ExchangeLimits,
-    signal: AbortSignal | undefined,
-    deadline: Deadline
+    guard: Guard
   ) {
     this.#connection = connection
     this.#request = request
     this.#limits = limits
-    this.#signal = signal
-    this.#deadline = deadline
+    this.#guard = guard
     const { method, upgrade } = request
     this.#decoder = new ResponseDecoder({ method, upgrade, maxHeadBytes: limits.bufferSize })
   }
 
   async start(): Promise<GatewayResponse> {
-    if (this.#signal?.aborted) this.#onAbort()
-    this.#signal?.addEventListener('abort', this.#onAbort)
+    this.#guard.tell((error) => this.#fail(error))
     const sent = this.#send()
     const head = await this.#receive()
     if (head.type !== 'head') throw new TypeError(`Cannot begin a response with ${head.type}`)
@@ -107,7 +101,7 @@ class Exchange {
     }
     const body: BodySource = {
       read: () => this.#readBody(),
-      cancel: async () => this.#onAbort(),
+      cancel: async () => this.#giveUp(),
       free: this.#connection.free,
     }
     return { status, reason, headers, body }
@@ -137,10 +131,9 @@ class Exchange {
     return concat(chunks, total)
   }
 
-  readonly #onAbort = (): void => {
+  #giveUp(): void {
     // Every response is cancelled in the end, and an error costs more than most of them.
-    if (this.#over) return
-    this.#fail(clientGone())
+    if (!this.#over) this.#fail(clientGone())
   }
 
   /**
@@ -179,7 +172,7 @@ class Exchange {
   /** Waits until the backend takes what has been written. */
   async #taken(writing: Promise<void> | undefined): Promise<void> {
     if (writing === undefined) return
-    this.#deadline.aim(this.#limits.sendTimeout, this.#onSendTimeout).start()
+    this.#guard.start(this.#limits.sendTimeout, sendTimeout)
     try {
       await writing
     } catch {
@@ -187,7 +180,7 @@ class Exchange {
       this.#writeFailed = true
       this.#cancelRequest(undefined)
     }
-    this.#deadline.pause()
+    this.#guard.pause()
   }
 
   /** The next event; the exchange is over when the decoder says so. */
@@ -201,7 +194,7 @@ class Exchange {
         if (this.#sent) this.#awaitAnswer()
         const bytes = await this.#connection.read()
         this.#reading = false
-        if (this.#sent) this.#deadline.pause()
+        if (this.#sent) this.#guard.pause()
         // A connection closed by us may read as closed by the backend.
         if (this.#failure !== undefined) throw this.#failure
         if (bytes !== undefined) this.#decoder.push(bytes)
@@ -271,8 +264,7 @@ class Exchange {
   /** Ends the watch over the connection. */
   #release(): void {
     this.#over = true
-    this.#signal?.removeEventListener('abort', this.#onAbort)
-    this.#deadline.stop()
+    this.#guard.stop()
   }
 
   /** Sends no more of the request. */
@@ -283,16 +275,14 @@ class Exchange {
   }
 
   #awaitAnswer(): void {
-    this.#deadline.aim(this.#limits.readTimeout, this.#onReadTimeout).start()
+    this.#guard.start(this.#limits.readTimeout, readTimeout)
   }
+}
 
-  readonly #onSendTimeout = (): void => {
-    const message = `The upstream took no data for ${this.#limits.sendTimeout} ms`
-    this.#fail(new GatewayError('ERR_SEND_TIMEOUT', message))
-  }
+function sendTimeout(timeoutMs: number): GatewayError {
+  return new GatewayError('ERR_SEND_TIMEOUT', `The upstream took no data for ${timeoutMs} ms`)
+}
 
-  readonly #onReadTimeout = (): void => {
-    const message = `The upstream sent nothing for ${this.#limits.readTimeout} ms`
-    this.#fail(new GatewayError('ERR_READ_TIMEOUT', message))
-  }
+function readTimeout(timeoutMs: number): GatewayError {
+  return new GatewayError('ERR_READ_TIMEOUT', `The upstream sent nothing for ${timeoutMs} ms`)
 }

@@ -9,10 +9,10 @@ import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import type { Connect, Connection } from './connection.ts'
-import { Deadline } from './deadline.ts'
 import type { Journal } from './exchange-event.ts'
 import type { PreparedRequest } from './exchange-request.ts'
 import { exchange } from './exchange.ts'
+import { Guard } from './guard.ts'
 import {
   conditionOf,
   conditionOfStatus,
@@ -59,7 +59,6 @@ export function forward(route: Route, errand: Errand): Promise<GatewayResponse> 
 class Forwarding {
   readonly #route: Route
   readonly #errand: Errand
-  readonly #tried = new Set<UpstreamServer>()
   readonly #isRepeatable: boolean
   /** The time that a client took to send a body of unknown length is not that of the backends. */
   readonly #began = performance.now()
@@ -74,11 +73,13 @@ class Forwarding {
 
   async run(): Promise<GatewayResponse> {
     for (;;) {
-      const wish = { key: this.#errand.request.key, tried: this.#tried }
+      const { request, journal } = this.#errand
+      const wish = { key: request.key, tried: journal.tried }
       const found = this.#route.upstream.acquire(wish, this.#errand.signal)
       const server = this.#note(found instanceof Promise ? await found : found)
       try {
         const response = await this.#attempt(server)
+        journal.answered()
         const condition = conditionOfStatus(response.status)
         const isPassedOn = this.#route.options.nextUpstream.has(condition)
         if (isPassedOn && isFailure(response.status)) server.fail(performance.now())
@@ -104,18 +105,17 @@ class Forwarding {
     if (server === undefined) {
       throw new GatewayError('ERR_UPSTREAM_UNAVAILABLE', 'No upstream is left: all are down')
     }
-    if (this.#tried.size > 0) journal.retries++
-    this.#tried.add(server)
-    journal.tried.push(server.name)
+    if (journal.tried.length > 0) journal.retries++
+    journal.tried = [...journal.tried, server]
     return server
   }
 
   /** nginx's rules: a condition that is configured, tries, backends and time left, nothing sent twice. */
   #mayGoOn(condition: NextUpstream): boolean {
     const { options, tries } = this.#route
-    const { request, signal } = this.#errand
+    const { request, journal, signal } = this.#errand
     if (!options.nextUpstream.has(condition) || signal?.aborted === true) return false
-    if (this.#tried.size >= tries) return false
+    if (journal.tried.length >= tries) return false
     if (performance.now() - this.#began >= options.nextUpstreamTimeout) return false
     return this.#maySend(request)
   }
@@ -133,7 +133,7 @@ class Forwarding {
     const reused = isSafe ? pool?.take(server) : undefined
     if (reused !== undefined) {
       try {
-        return await this.#exchange(server, reused)
+        return await this.#exchange(server, reused, new Guard(this.#errand.signal))
       } catch (error) {
         const isSilent = error instanceof GatewayError && error.code === 'ERR_UPSTREAM_EMPTY'
         if (!isSilent || !this.#maySend(request)) throw error
@@ -142,19 +142,18 @@ class Forwarding {
     }
     const { connect, signal } = this.#errand
     const { connectTimeout } = this.#route.options
-    const deadline = new Deadline(connectTimeout, () => {})
-    const { address } = server
-    const connection = await openConnection(connect, address, connectTimeout, signal, deadline)
-    return await this.#exchange(server, connection, deadline)
+    const guard = new Guard(signal)
+    const connection = await openConnection(connect, server.address, connectTimeout, guard)
+    return await this.#exchange(server, connection, guard)
   }
 
-  async #exchange(
+  #exchange(
     server: UpstreamServer,
     connection: Connection,
-    deadline?: Deadline
+    guard: Guard
   ): Promise<GatewayResponse> {
     const { pool, options } = this.#route
-    const { request, journal, signal } = this.#errand
+    const { request, journal } = this.#errand
     const { method, packet, body, upgrade } = request
     journal.connected()
     this.#sent = true
@@ -165,9 +164,7 @@ class Forwarding {
       body: body && watched(body.start(), { onChunk: (size) => (journal.requestBytes += size) }),
       keep: pool && ((clean: Connection) => pool.put(server, clean)),
     }
-    const response = await exchange(connection, sent, options, signal, deadline)
-    journal.answered()
-    return response
+    return exchange(connection, sent, options, guard)
   }
 
   /** The backend's place and what is kept of the request are free when it has nothing more to say. */

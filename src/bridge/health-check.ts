@@ -9,6 +9,7 @@ import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
 import type { Connect } from './connection.ts'
 import { prepareRequest } from './exchange-request.ts'
 import { exchange } from './exchange.ts'
+import { Guard } from './guard.ts'
 import { openConnection } from './open-connection.ts'
 import { ping } from './ping.ts'
 import type { UpstreamServer } from './upstream-server.ts'
@@ -84,20 +85,18 @@ export async function checkHealth(
     sendTimeout: timeoutMs,
     readTimeout: timeoutMs,
   }
+  const guard = new Guard()
   if (healthCheckPath === '') {
-    await ping(await openConnection(connect, server.address, timeoutMs), timeoutMs)
+    const connection = await openConnection(connect, server.address, timeoutMs, guard)
+    await ping(connection, timeoutMs, guard)
     return
   }
   const head = requestHead(new Request(`http://localhost${healthCheckPath}`))
   // Before there is a connection, which nobody would close if this failed.
   const { method, packet } = await prepareRequest(head, undefined, limits)
-  const connection = await openConnection(connect, server.address, timeoutMs)
-  const response = await exchange(
-    connection,
-    { method, packet, body: undefined },
-    limits,
-    undefined
-  )
+  const connection = await openConnection(connect, server.address, timeoutMs, guard)
+  const sent = { method, packet, body: undefined }
+  const response = await exchange(connection, sent, limits, guard)
   await response.body?.cancel(undefined)
   if (response.status >= 400) {
     throw new GatewayError(

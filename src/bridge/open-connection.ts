@@ -3,63 +3,46 @@
  *
  * @module
  */
-import { clientGone, GatewayError } from '../core/errors.ts'
+import { GatewayError } from '../core/errors.ts'
 import { type Address, formatAddress } from './address.ts'
-import type { Connect, Connection, Opening } from './connection.ts'
-import { Deadline } from './deadline.ts'
+import type { Connect, Connection } from './connection.ts'
+import type { Guard } from './guard.ts'
 
 /**
  * Opens a connection to a backend.
  *
  * @param timeoutMs Longest wait, in milliseconds.
- * @param signal Aborted when the client goes away.
- * @param shared Keeps the time, and is paused when the connection is there.
+ * @param guard Paused when the connection is there, stopped when there is none.
  * @throws {GatewayError} `ERR_UPSTREAM_CONNECT`, `ERR_CONNECT_TIMEOUT` or `ERR_CLIENT_CLOSED`.
  */
 export function openConnection(
   connect: Connect,
   address: Address,
   timeoutMs: number,
-  signal?: AbortSignal,
-  shared?: Deadline
+  guard: Guard
 ): Promise<Connection> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) throw clientGone()
-    const opening = begin(connect, address)
-    function giveUp(error: GatewayError): void {
-      end()
-      opening.close()
-      reject(error)
-    }
     function take(connection: Connection): void {
-      if (shared === undefined) deadline.stop()
-      else deadline.pause()
-      signal?.removeEventListener('abort', onAbort)
+      guard.pause()
       resolve(connection)
     }
     function fail(error: unknown): void {
-      end()
+      guard.stop()
       reject(cannotConnect(address, error))
     }
-    function end(): void {
-      deadline.stop()
-      signal?.removeEventListener('abort', onAbort)
+    try {
+      guard.check()
+      const opening = connect(address)
+      guard.tell((error) => {
+        opening.close()
+        reject(error)
+      })
+      guard.start(timeoutMs, () => connectTimeout(address, timeoutMs))
+      opening.opened.then(take, fail)
+    } catch (error) {
+      fail(error)
     }
-    const onAbort = (): void => giveUp(clientGone())
-    const onLate = (): void => giveUp(connectTimeout(address, timeoutMs))
-    const deadline = shared?.aim(timeoutMs, onLate) ?? new Deadline(timeoutMs, onLate)
-    deadline.start()
-    signal?.addEventListener('abort', onAbort)
-    opening.opened.then(take, fail)
   })
-}
-
-function begin(connect: Connect, address: Address): Opening {
-  try {
-    return connect(address)
-  } catch (error) {
-    throw cannotConnect(address, error)
-  }
 }
 
 function connectTimeout(address: Address, timeoutMs: number): GatewayError {

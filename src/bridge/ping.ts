@@ -8,7 +8,7 @@ import { encodePacket, HEADER_SIZE, MODIFIER1_PING } from '../codec/uwsgi.ts'
 import { concat } from '../core/body-source.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Connection } from './connection.ts'
-import { Deadline } from './deadline.ts'
+import { Guard } from './guard.ts'
 
 /** `modifier2` of the answer. */
 const PONG = 1
@@ -17,19 +17,21 @@ const PONG = 1
  * Sends a ping and waits for the pong.
  *
  * @param connection Closed afterwards.
- * @param timeoutMs Longest wait between two reads, in milliseconds.
+ * @param timeoutMs Longest wait for the answer, in milliseconds.
+ * @param guard Watches over it, as it may have done over the opening; stopped in the end.
  * @throws {GatewayError} `ERR_READ_TIMEOUT`, `ERR_UPSTREAM_EMPTY` or `ERR_UPSTREAM_PROTOCOL`.
  */
-export async function ping(connection: Connection, timeoutMs: number): Promise<void> {
+export async function ping(
+  connection: Connection,
+  timeoutMs: number,
+  guard: Guard = new Guard()
+): Promise<void> {
   let late: GatewayError | undefined
-  const deadline = new Deadline(timeoutMs, () => {
-    late = new GatewayError(
-      'ERR_READ_TIMEOUT',
-      `The upstream did not answer a ping within ${timeoutMs} ms`
-    )
+  guard.tell((error) => {
+    late = error
     connection.close()
   })
-  deadline.start()
+  guard.start(timeoutMs, pingTimeout)
   try {
     await connection.write(encodePacket([], { modifier1: MODIFIER1_PING }))
     checkPong(await readHeader(connection))
@@ -44,9 +46,16 @@ export async function ping(connection: Connection, timeoutMs: number): Promise<v
       }
     )
   } finally {
-    deadline.stop()
+    guard.stop()
     connection.close()
   }
+}
+
+function pingTimeout(timeoutMs: number): GatewayError {
+  return new GatewayError(
+    'ERR_READ_TIMEOUT',
+    `The upstream did not answer a ping within ${timeoutMs} ms`
+  )
 }
 
 async function readHeader(connection: Connection): Promise<Uint8Array> {

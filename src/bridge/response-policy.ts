@@ -6,6 +6,7 @@
 import type { GatewayErrorCode } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import { type HeaderField, TOKEN } from '../core/request-head.ts'
+import { filtered } from '../core/filtered.ts'
 
 /** An error that a client is about to be answered with. */
 export interface InterceptedError {
@@ -66,8 +67,8 @@ export function headerNames(option: string, names: readonly string[]): string[] 
 export function withoutHidden(
   headers: readonly HeaderField[],
   hidden: ReadonlySet<string>
-): HeaderField[] {
-  return headers.filter(([name]) => !hidden.has(name.toLowerCase()))
+): readonly HeaderField[] {
+  return filtered(headers, ([name]) => !hidden.has(name.toLowerCase()))
 }
 
 /** Whether a response may be read ahead of its client; one that streams to it may not. */

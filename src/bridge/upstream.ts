@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { clientGone, GatewayError } from '../core/errors.ts'
+import { GatewayError } from '../core/errors.ts'
+import { filtered } from '../core/filtered.ts'
 import { type Balance, choose } from './balance.ts'
-import { Deadline } from './deadline.ts'
+import { Guard } from './guard.ts'
 import { UpstreamServer } from './upstream-server.ts'
 
 /** How a group shares out its requests. */
@@ -22,7 +23,7 @@ export interface Wish {
   /** What `ip_hash` and `hash` go by. */
   readonly key: string | undefined
   /** Backends that have had the request already. */
-  readonly tried: ReadonlySet<UpstreamServer>
+  readonly tried: readonly UpstreamServer[]
 }
 
 interface Waiter {
@@ -33,15 +34,20 @@ interface Waiter {
 /** A group of backends. */
 export class Upstream {
   readonly servers: readonly UpstreamServer[]
-  /** How many backends a request can be tried on. */
-  readonly size: number
+  /** Those that a request can be tried on. */
+  readonly #up: readonly UpstreamServer[]
   readonly #policy: UpstreamPolicy
   readonly #waiters = new Set<Waiter>()
 
   constructor(servers: readonly UpstreamServer[], policy: UpstreamPolicy) {
     this.servers = servers
-    this.size = servers.filter(({ down }) => !down).length
+    this.#up = servers.filter(({ down }) => !down)
     this.#policy = policy
+  }
+
+  /** How many backends a request can be tried on. */
+  get size(): number {
+    return this.#up.length
   }
 
   /**
@@ -84,12 +90,12 @@ export class Upstream {
    */
   #find({ key, tried }: Wish): UpstreamServer | 'full' | undefined {
     const now = performance.now()
-    const left = this.servers.filter((server) => !server.down && !tried.has(server))
-    const available = left.filter((server) => server.isAvailable(now))
+    const left = filtered(this.#up, (server) => !tried.includes(server))
+    const available = filtered(left, (server) => server.isAvailable(now))
     const asked = available.length > 0 ? available : left
     if (asked.length === 0) return undefined
-    const free = asked.filter(({ hasRoom }) => hasRoom)
-    const primaries = free.filter(({ backup }) => !backup)
+    const free = filtered(asked, ({ hasRoom }) => hasRoom)
+    const primaries = filtered(free, ({ backup }) => !backup)
     const server = choose(primaries.length > 0 ? primaries : free, this.#policy.balance, key)
     if (server === undefined) return 'full'
     server.take(now)
@@ -102,30 +108,23 @@ export class Upstream {
       throw busy(`all have maxConns requests under way, and ${queue} wait already`)
     }
     return await new Promise((resolve, reject) => {
-      const end = (): void => {
-        this.#waiters.delete(waiter)
-        deadline.stop()
-        signal?.removeEventListener('abort', onAbort)
-      }
-      const onAbort = (): void => {
-        end()
-        reject(clientGone())
-      }
+      const guard = new Guard(signal)
       const waiter: Waiter = {
         wish,
-        admit(server) {
-          end()
+        admit: (server) => {
+          this.#waiters.delete(waiter)
+          guard.stop()
           resolve(server)
         },
       }
-      const deadline = new Deadline(queueTimeout, () => {
-        end()
-        reject(busy(`all had maxConns requests under way for ${queueTimeout} ms`))
-      })
-      deadline.start()
       this.#waiters.add(waiter)
-      signal?.addEventListener('abort', onAbort)
-      if (signal?.aborted === true) onAbort()
+      guard.tell((error) => {
+        this.#waiters.delete(waiter)
+        reject(error)
+      })
+      guard.start(queueTimeout, () =>
+        busy(`all had maxConns requests under way for ${queueTimeout} ms`)
+      )
     })
   }
 }

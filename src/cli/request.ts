@@ -9,6 +9,7 @@ import { parseAddress } from '../bridge/address.ts'
 import { resolveBridgeOptions } from '../bridge/resolve-bridge-options.ts'
 import { exchange } from '../bridge/exchange.ts'
 import { prepareRequest } from '../bridge/exchange-request.ts'
+import { Guard } from '../bridge/guard.ts'
 import { openConnection } from '../bridge/open-connection.ts'
 import { bytesSource } from '../core/body-source.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
@@ -59,9 +60,10 @@ async function runRequest(to: string, url: string, flags: RequestCommandFlags): 
   const described = describeRequest(url, flags)
   const body = described.body === undefined ? undefined : bytesSource(described.body)
   const request = await prepareRequest(toHead(described), body, options)
-  const connection = await openConnection(connectWith(ssl), address, options.connectTimeout)
+  const guard = new Guard()
+  const connection = await openConnection(connectWith(ssl), address, options.connectTimeout, guard)
   const sent = { ...request, body: request.body?.start() }
-  const response = await exchange(connection, sent, options, undefined)
+  const response = await exchange(connection, sent, options, guard)
   if (flags.include === true) process.stdout.write(headText(response), 'latin1')
   if (flags.fail === true && response.status >= 400) {
     process.exitCode = EXIT_HTTP_ERROR

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { inTime } from '../../src/bridge/deadline.ts'
 import { exchange, type ExchangeLimits } from '../../src/bridge/exchange.ts'
+import { Guard } from '../../src/bridge/guard.ts'
 import { exactly } from '../../src/core/body-source.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import type { BodySource } from '../../src/core/body-source.ts'
@@ -66,7 +67,7 @@ function begin(setup: Setup = {}): Promise<GatewayResponse> {
     connection,
     { method, packet: octets(packet), body },
     { ...LIMITS, ...limits },
-    signal
+    new Guard(signal)
   )
 }
 
@@ -176,8 +177,7 @@ describe('exchange() and the memory of chunks', () => {
     const response = exchange(
       Object.assign(connection, { free }),
       { method: 'GET', packet: octets(PACKET), body: undefined },
-      LIMITS,
-      undefined
+      LIMITS
     )
     connection.respond(`${OK}\r\n`).respond('one').end()
     const { body } = await response

@@ -1,18 +1,23 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Address } from '../../src/bridge/address.ts'
 import type { Connect, Connection } from '../../src/bridge/connection.ts'
+import { Guard } from '../../src/bridge/guard.ts'
 import { openConnection } from '../../src/bridge/open-connection.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import { MemoryConnection, opening } from './memory-connection.ts'
 
 const ADDRESS: Address = { type: 'tcp', hostname: 'h', port: 3031, tls: false }
 
+let guard: Guard
+
 beforeEach(() => {
   vi.useFakeTimers()
+  guard = new Guard()
 })
 afterEach(expectNoTimer)
 
 function expectNoTimer(): void {
+  guard.stop()
   const timers = vi.getTimerCount()
   vi.useRealTimers()
   expect(timers).toBe(0)
@@ -41,7 +46,7 @@ describe('openConnection()', () => {
   test('hands the address on, and the connection back', async () => {
     const connection = new MemoryConnection()
     const { connect, resolve, close } = heldConnect()
-    const seen = watched(openConnection(connect, ADDRESS, 1000))
+    const seen = watched(openConnection(connect, ADDRESS, 1000, guard))
     resolve(connection)
     await vi.advanceTimersByTimeAsync(0)
     expect(seen).toEqual({ value: connection })
@@ -53,7 +58,7 @@ describe('openConnection()', () => {
   test('gives up after its timeout, and closes what comes later', async () => {
     const connection = new MemoryConnection()
     const { connect, resolve, close } = heldConnect()
-    const seen = watched(openConnection(connect, ADDRESS, 1000))
+    const seen = watched(openConnection(connect, ADDRESS, 1000, guard))
     await vi.advanceTimersByTimeAsync(999)
     expect(seen).toEqual({})
     await vi.advanceTimersByTimeAsync(1)
@@ -72,7 +77,7 @@ describe('openConnection()', () => {
     'with %d ms does not give up at once',
     async (timeoutMs) => {
       const { connect, resolve } = heldConnect()
-      const seen = watched(openConnection(connect, ADDRESS, timeoutMs))
+      const seen = watched(openConnection(connect, ADDRESS, timeoutMs, guard))
       await vi.advanceTimersByTimeAsync(1_000_000)
       expect(seen).toEqual({})
       resolve(new MemoryConnection())
@@ -84,7 +89,7 @@ describe('openConnection()', () => {
   test('says what the system said when it is refused', async () => {
     const { connect, reject } = heldConnect()
     const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
-    const seen = watched(openConnection(connect, { type: 'unix', path: '/app.sock' }, 1000))
+    const seen = watched(openConnection(connect, { type: 'unix', path: '/app.sock' }, 1000, guard))
     reject(cause)
     await vi.advanceTimersByTimeAsync(0)
     expect(seen.error).toMatchObject({
@@ -97,7 +102,7 @@ describe('openConnection()', () => {
 
   test('does not connect for a client that has left', async () => {
     const { connect } = heldConnect()
-    const opened = openConnection(connect, ADDRESS, 1000, AbortSignal.abort())
+    const opened = openConnection(connect, ADDRESS, 1000, new Guard(AbortSignal.abort()))
     await expect(opened).rejects.toMatchObject({ code: 'ERR_CLIENT_CLOSED' })
     expect(connect).not.toHaveBeenCalled()
   })
@@ -106,7 +111,7 @@ describe('openConnection()', () => {
     const connection = new MemoryConnection()
     const client = new AbortController()
     const { connect, resolve, close } = heldConnect()
-    const seen = watched(openConnection(connect, ADDRESS, 1000, client.signal))
+    const seen = watched(openConnection(connect, ADDRESS, 1000, new Guard(client.signal)))
     client.abort()
     await vi.advanceTimersByTimeAsync(0)
     expect(seen.error).toMatchObject({ code: 'ERR_CLIENT_CLOSED' })
@@ -123,18 +128,35 @@ describe('openConnection()', () => {
         throw cause
       },
       ADDRESS,
-      1000
+      1000,
+      guard
     )
     await expect(opened).rejects.toMatchObject({ code: 'ERR_UPSTREAM_CONNECT', cause })
   })
 
-  test('takes its listener off the signal of the client', async () => {
+  test.each<[string, Connect]>([
+    ['is refused', () => opening(Promise.reject(new Error('refused')))],
+    [
+      'cannot connect at all',
+      () => {
+        throw new TypeError('no such binding')
+      },
+    ],
+  ])('stops the guard when it %s', async (_what, connect) => {
+    const stop = vi.spyOn(guard, 'stop')
+    await expect(openConnection(connect, ADDRESS, 1000, guard)).rejects.toThrow(GatewayError)
+    expect(stop).toHaveBeenCalled()
+  })
+
+  test('leaves the guard to who goes on with the connection', async () => {
     const client = new AbortController()
-    const removed = vi.spyOn(client.signal, 'removeEventListener')
-    const { connect, resolve } = heldConnect()
-    const opened = openConnection(connect, ADDRESS, 1000, client.signal)
-    resolve(new MemoryConnection())
-    await opened
-    expect(removed).toHaveBeenCalledOnce()
+    const kept = new Guard(client.signal)
+    const connection = new MemoryConnection()
+    await openConnection(() => opening(Promise.resolve(connection)), ADDRESS, 1000, kept)
+    await vi.advanceTimersByTimeAsync(5000)
+    const giveUp = vi.fn<(error: GatewayError) => void>()
+    kept.tell(giveUp)
+    client.abort()
+    expect(giveUp.mock.calls).toEqual([[expect.objectContaining({ code: 'ERR_CLIENT_CLOSED' })]])
   })
 })

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { createBridgeOn } from '../../src/bridge/bridge.ts'
 import { exchange, type ExchangeLimits } from '../../src/bridge/exchange.ts'
+import { Guard } from '../../src/bridge/guard.ts'
 import { connectionTunnel, watchTunnel } from '../../src/bridge/tunnel.ts'
 import { GatewayError } from '../../src/core/errors.ts'
 import type { GatewayResponse } from '../../src/core/gateway-response.ts'
@@ -25,7 +26,7 @@ function begin(connection: MemoryConnection, signal?: AbortSignal): Promise<Gate
     body: undefined,
     upgrade: 'websocket',
   }
-  return exchange(connection, request, LIMITS, signal)
+  return exchange(connection, request, LIMITS, new Guard(signal))
 }
 
 function tunnelOf({ tunnel }: GatewayResponse): Tunnel {

@@ -7,7 +7,7 @@ import { answers, ask, groupOf, type GroupOptions } from './memory-group.ts'
 
 const DEFAULTS = { maxConns: Infinity, maxFails: 1, failTimeout: 10_000 }
 const POLICY: UpstreamPolicy = { balance: 'round_robin', queue: 100, queueTimeout: 60_000 }
-const FIRST_TRY = { key: undefined, tried: new Set<UpstreamServer>() }
+const FIRST_TRY = { key: undefined, tried: [] }
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
@@ -39,7 +39,7 @@ function serverOf(upstream: Upstream, name: string): UpstreamServer {
 
 /** Takes a place without waiting for one. */
 async function take(upstream: Upstream, ...tried: string[]): Promise<string> {
-  const wish = { key: undefined, tried: new Set(tried.map((name) => serverOf(upstream, name))) }
+  const wish = { key: undefined, tried: tried.map((name) => serverOf(upstream, name)) }
   return nameOf(await upstream.acquire(wish, undefined))
 }
 
@@ -269,7 +269,7 @@ describe('the queue of an Upstream', () => {
   test('passes over who cannot use the place', async () => {
     const upstream = group([{ maxConns: 1 }, { maxConns: 1 }])
     await Promise.all([take(upstream), take(upstream)])
-    const tried = new Set([serverOf(upstream, 'a')])
+    const tried = [serverOf(upstream, 'a')]
     const picky = watch(upstream.acquire({ key: undefined, tried }, undefined))
     const other = watch(upstream.acquire(FIRST_TRY, undefined))
     upstream.release(serverOf(upstream, 'a'))
