@@ -56,7 +56,6 @@ export class Guard {
 
   /** Ends the watch for good, and frees timer and listener. */
   stop(): void {
-    this.#giveUp = undefined
     this.#deadline.stop()
     this.#signal?.removeEventListener('abort', this.#onAbort)
   }
@@ -64,8 +63,7 @@ export class Guard {
   readonly #onAbort = (): void => this.#end(clientGone())
 
   #end(error: GatewayError): void {
-    const giveUp = this.#giveUp
     this.stop()
-    giveUp?.(error)
+    this.#giveUp?.(error)
   }
 }

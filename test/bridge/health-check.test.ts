@@ -105,6 +105,15 @@ describe('health checks', () => {
     expect(group.reports).toEqual([])
   })
 
+  test.each([{}, { healthCheckPath: '/health' }])('leave no timer behind (%o)', async (options) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const answers: Plan = (connection) =>
+      void connection.respond('healthCheckPath' in options ? wire(200, 'x') : PONG).end()
+    const { packets, reports } = checked({ a: answers }, options)
+    await vi.advanceTimersByTimeAsync(0)
+    expect([packets[0]?.closed, vi.getTimerCount(), reports]).toEqual([true, 0, []])
+  })
+
   test('tell once of a backend that goes, and take it out until it answers', async () => {
     const group = checked({ a: answersPing, b: answersPing })
     await settle()

@@ -27,6 +27,7 @@ function trace(headers: [string, string][]) {
 describe('addTrace()', () => {
   test('makes ids for a request that has none, each time new ones', () => {
     const seen = new Set<string>()
+    const digits = Array.from({ length: 32 }, () => new Set<string>())
     for (let count = 0; count < 500; count++) {
       const { requestId, traceparent } = trace([['Host', 'h']])
       expect(requestId).toMatch(NEW_ID)
@@ -34,8 +35,11 @@ describe('addTrace()', () => {
       const [, traceId = '', parentId = ''] = traceparent.split('-')
       expect(traceId).toBe(requestId)
       for (const id of [traceId, parentId]) seen.add(id)
+      digits.forEach((found, place) => found.add(traceId.charAt(place)))
     }
     expect(seen.size).toBe(1000)
+    // In each place, any of 16: one is missing from 500 once in 10^13.
+    expect(digits.map(({ size }) => size)).toEqual(digits.map(() => 16))
   })
 
   test.each([['a'], ['7f3c-b2.1_x~+/=:@'], ['A'.repeat(128)]])(
