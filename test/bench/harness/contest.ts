@@ -32,15 +32,15 @@ export function measuredBy(name: string, measure: (seconds: number) => Promise<S
   return { name, start: async () => ({ measure, stop: async () => {} }) }
 }
 
-/** V8 is not done with optimising a gateway before some 80 000 requests. */
-const WARM_UP_SECONDS = 10
-/** Nor need the warm-up of a short run take longer than all its rounds. */
-const WARM_UP_ROUNDS = 4
+/** V8 has compiled most of a gateway by then: CPU a request falls by half until there. */
+const WARM_UP_REQUESTS = 40_000
+/** Longest warm-up, in rounds. */
+const WARM_UP_ROUNDS = 25
 
 /** Lets contenders run against each other; a contender that fails is out, with its error. */
 export async function contest(
   contenders: readonly Contender[],
-  { rounds, seconds }: Pick<Settings, 'rounds' | 'seconds'>
+  { rounds, seconds, smoke }: Pick<Settings, 'rounds' | 'seconds' | 'smoke'>
 ): Promise<Outcome> {
   const results = new Map<string, Result>()
   const entrants = new Map<string, Entrant>()
@@ -50,8 +50,7 @@ export async function contest(
       await attempt(name, results, async () => {
         const entrant = await start()
         entrants.set(name, entrant)
-        // Compilers and connection pools settle in a round that does not count.
-        await entrant.measure(Math.min(seconds * WARM_UP_ROUNDS, WARM_UP_SECONDS))
+        await warmUp(entrant, seconds, smoke ? 1 : WARM_UP_ROUNDS)
       })
     }
     for (let round = 0; round < rounds; round++) {
@@ -68,6 +67,16 @@ export async function contest(
     await Promise.all([...entrants.values()].map((entrant) => entrant.stop()))
   }
   return results
+}
+
+/** Lets compilers and connection pools settle, in rounds that do not count. */
+async function warmUp(entrant: Entrant, seconds: number, most: number): Promise<void> {
+  let requests = 0
+  for (let round = 0; round < most && requests < WARM_UP_REQUESTS; round++) {
+    const { requestsPerSecond } = await entrant.measure(seconds)
+    if (requestsPerSecond === undefined) return
+    requests += requestsPerSecond * seconds
+  }
 }
 
 async function attempt(

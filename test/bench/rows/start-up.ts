@@ -33,9 +33,10 @@ export const startUp: Row = {
       const started = await contest(
         [cold(OURS, serve), cold('bare Node', [BARE_NODE])],
         // It does not depend on how long a load lasts, and takes no time.
-        { rounds: Math.max(settings.rounds, settings.smoke ? 2 : 11), seconds: 0 }
+        { ...settings, rounds: Math.max(settings.rounds, settings.smoke ? 2 : 11), seconds: 0 }
       )
       const weighed = await contest([measuredBy(OURS, weighWorker)], {
+        ...settings,
         rounds: 1,
         seconds: 0,
       })
