@@ -9,16 +9,15 @@ const address = upstream.startsWith('unix:')
   ? { path: upstream.slice('unix:'.length) }
   : { host: hostname, port: Number(port) }
 
+/** Whether connections serve one request after the other, as gunicorn's may. */
+const keeps = process.env['KEEP'] === '1'
+
 const readBuffer = Buffer.allocUnsafe(65_536)
 const names = new Map()
+const idle = []
 
 const server = createServer((request, response) => {
-  const socket = new Socket({
-    onread: {
-      buffer: readBuffer,
-      callback: (size) => take(readBuffer.latin1Slice(0, size)),
-    },
-  })
+  const socket = idle.pop() ?? openSocket()
   let text = ''
   let done = false
   function take(more) {
@@ -40,13 +39,32 @@ const server = createServer((request, response) => {
     done = true
     response.writeHead(Number(status.slice(9, 12)), headers)
     response.end(body, 'latin1')
-    socket.destroy()
+    if (keeps) idle.push(socket)
+    else socket.destroy()
   }
-  socket.on('end', () => done || response.destroy())
-  socket.on('error', () => response.destroy())
-  socket.connect(address)
+  socket.take = take
+  socket.onEnd = () => done || response.destroy()
   socket.write(packet(request))
 })
+
+function openSocket() {
+  const socket = new Socket({
+    onread: {
+      buffer: readBuffer,
+      callback: (size) => socket.take(readBuffer.latin1Slice(0, size)),
+    },
+  })
+  socket.on('end', () => leave(socket))
+  socket.on('error', () => leave(socket))
+  socket.connect(address)
+  return socket
+}
+
+function leave(socket) {
+  const place = idle.indexOf(socket)
+  if (place >= 0) idle.splice(place, 1)
+  socket.onEnd()
+}
 
 function packet({ method, url, rawHeaders, socket }) {
   const mark = url.indexOf('?')

@@ -16,6 +16,7 @@ import { underLoad } from '../harness/load.ts'
 import type { Row } from '../harness/row.ts'
 import { startServe } from '../servers/edge-wsgi.ts'
 import { startUwsgiPass } from '../servers/nginx.ts'
+import { startRelay } from '../servers/node-programs.ts'
 import { startBackend } from '../servers/uwsgi.ts'
 
 export const django: Row = {
@@ -31,6 +32,7 @@ export const django: Row = {
         [
           underLoad(OURS, () => startServe(upstream), load),
           underLoad('nginx', () => startUwsgiPass(upstream), load),
+          underLoad('Node by hand', () => startRelay(upstream), load),
         ],
         settings
       )

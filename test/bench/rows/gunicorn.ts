@@ -17,6 +17,7 @@ import type { Row } from '../harness/row.ts'
 import { startServeForGunicorn } from '../servers/edge-wsgi.ts'
 import { startGunicornBackend } from '../servers/gunicorn.ts'
 import { startUwsgiPass } from '../servers/nginx.ts'
+import { startRelay } from '../servers/node-programs.ts'
 import { HELLO } from '../servers/uwsgi.ts'
 
 /** gunicorn would hold the connection open, for which nginx waits; so it is told not to. */
@@ -33,6 +34,7 @@ export const gunicorn: Row = {
         [
           underLoad(OURS, () => startServeForGunicorn(backend.address), load),
           underLoad('nginx', () => startUwsgiPass(backend.address, NO_KEEP_ALIVE), load),
+          underLoad('Node by hand', () => startRelay(backend.address, { KEEP: '1' }), load),
         ],
         settings
       )

@@ -34,6 +34,7 @@ export const responder: Row = {
           () => startBehind(startTheirs, startPooledProxyPass),
           load
         ),
+        underLoad('Node by hand', () => startBehind(startByHand, startUwsgiPass), load),
       ],
       settings
     )
@@ -56,6 +57,10 @@ function startOurs(): Promise<Gateway> {
 
 function startTheirs(): Promise<Gateway> {
   return startProgram('hono-server.mjs', '@hono/node-server')
+}
+
+function startByHand(): Promise<Gateway> {
+  return startProgram('responder.mjs', 'hono')
 }
 
 /** nginx in front of a server. Only the server's CPU time counts: nginx is the same each time. */

@@ -16,8 +16,12 @@ export function programFile(name: string): string {
 }
 
 /** Starts `relay.mjs` in front of a uwsgi socket. */
-export async function startRelay(upstream: string): Promise<Gateway> {
-  return await startListening(process.execPath, [programFile('relay.mjs')], { UPSTREAM: upstream })
+export async function startRelay(
+  upstream: string,
+  env: Record<string, string> = {}
+): Promise<Gateway> {
+  const args = [programFile('relay.mjs')]
+  return await startListening(process.execPath, args, { UPSTREAM: upstream, ...env })
 }
 
 /** Starts a program that needs an npm package of `test/bench/package.json`. */
