@@ -36,7 +36,7 @@ export class Deadline {
   /**
    * Begins a step, or begins it anew.
    *
-   * @param timeoutMs Longest time for this step and those behind it.
+   * @param timeoutMs Longest step from here on, in milliseconds.
    */
   start(timeoutMs: number = this.#timeoutMs): void {
     if (this.#stopped) return
