@@ -18,7 +18,7 @@
  */
 import { concat } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
-import { octetsToNative } from '../core/octets.ts'
+import { codeUnitAt, octetsToNative } from '../core/octets.ts'
 import type { Variable } from '../core/vars.ts'
 
 /** Size of the packet header, in bytes. */
@@ -143,7 +143,7 @@ function writeText(packet: Uint8Array, offset: number, text: string, pair: Varia
   packet[offset + 1] = length >> 8
   const start = offset + 2
   for (let i = 0; i < length; i++) {
-    const unit = text.charCodeAt(i)
+    const unit = codeUnitAt(text, i)
     if (unit < 0x0e || unit > 0xff) checkUnit(unit, text, pair)
     packet[start + i] = unit
   }
@@ -178,12 +178,13 @@ function refuseMagic(name: string): void {
 /** The bytes a pair takes in the block; refuses what is too long for it. */
 function checkedSize([name, value]: Variable): number {
   if (name === '') throw badRequest('Cannot encode variable: its name is empty')
-  if (name.length > MAX_DATASIZE)
-    throw tooLarge('encode', `a name is ${name.length} bytes`, MAX_DATASIZE)
-  if (value.length > MAX_DATASIZE) {
-    throw tooLarge('encode', `${name} is ${value.length} bytes`, MAX_DATASIZE)
+  const { length: nameLength } = name
+  const { length } = value
+  if (nameLength > MAX_DATASIZE) {
+    throw tooLarge('encode', `a name is ${nameLength} bytes`, MAX_DATASIZE)
   }
-  return 4 + name.length + value.length
+  if (length > MAX_DATASIZE) throw tooLarge('encode', `${name} is ${length} bytes`, MAX_DATASIZE)
+  return 4 + nameLength + length
 }
 
 function checkModifier(name: string, value: number): void {

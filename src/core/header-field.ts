@@ -9,7 +9,7 @@
  * @module
  */
 import { badRequest, GatewayError } from './errors.ts'
-import { textToNative } from './octets.ts'
+import { codeUnitAt, textToNative } from './octets.ts'
 import { remember } from './remember.ts'
 import type { RequestHead } from './request-head.ts'
 
@@ -119,8 +119,8 @@ export const variableName: (lowerName: string) => string = remember(
 export function trimWhitespace(text: string): string {
   let start = 0
   let end = text.length
-  while (start < end && isBlank(text.charCodeAt(start))) start++
-  while (start < end && isBlank(text.charCodeAt(end - 1))) end--
+  while (start < end && isBlank(codeUnitAt(text, start))) start++
+  while (start < end && isBlank(codeUnitAt(text, end - 1))) end--
   return text.slice(start, end)
 }
 
