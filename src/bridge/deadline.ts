@@ -16,7 +16,7 @@ export const MAX_DELAY_MS = 2_147_483_647
  */
 export class Deadline {
   #timeoutMs: number
-  readonly #onExpire: () => void
+  readonly #onExpire: (timeoutMs: number) => void
   #timer: ReturnType<typeof setTimeout> | undefined
   /** When the timer fires. */
   #wakesAt = Infinity
@@ -26,9 +26,9 @@ export class Deadline {
 
   /**
    * @param timeoutMs Longest step, in milliseconds; `Infinity` for no limit.
-   * @param onExpire Called once, when a step takes longer.
+   * @param onExpire Called once, when a step takes longer, with how long it might have taken.
    */
-  constructor(timeoutMs: number, onExpire: () => void) {
+  constructor(timeoutMs: number, onExpire: (timeoutMs: number) => void) {
     this.#timeoutMs = timeoutMs
     this.#onExpire = onExpire
   }
@@ -72,7 +72,7 @@ export class Deadline {
     if (this.#since === undefined) return
     const now = performance.now()
     const left = this.#since + this.#timeoutMs - now
-    if (left <= 0) this.#onExpire()
+    if (left <= 0) this.#onExpire(this.#timeoutMs)
     else if (left !== Infinity) this.#sleep(now, left)
   }
 }

@@ -13,7 +13,7 @@ import { clientError, clientGone, GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { Tunnel } from '../core/tunnel.ts'
 import type { Connection } from './connection.ts'
-import { Guard } from './guard.ts'
+import type { Guard } from './guard.ts'
 import { connectionTunnel } from './tunnel.ts'
 
 /** What is sent. */
@@ -54,7 +54,7 @@ export function exchange(
   connection: Connection,
   request: ExchangeRequest,
   limits: ExchangeLimits,
-  guard: Guard = new Guard()
+  guard: Guard
 ): Promise<GatewayResponse> {
   return new Exchange(connection, request, limits, guard).start()
 }

@@ -7,13 +7,12 @@ import { clientGone, type GatewayError } from '../core/errors.ts'
 import { Deadline } from './deadline.ts'
 
 /**
- * Watches over a request at a backend. One timer and one listener serve all its steps, from the wait
- * for a place to the last byte: each of them anew would take 0.3 µs a step.
+ * Watches over a request at a backend. One timer and one listener serve all steps of it there, from
+ * connecting to the last byte.
  */
 export class Guard {
   readonly #signal: AbortSignal | undefined
-  readonly #deadline = new Deadline(Infinity, () => this.#end(this.#makeError(this.#timeoutMs)))
-  #timeoutMs = Infinity
+  readonly #deadline = new Deadline(Infinity, (timeoutMs) => this.#end(this.#makeError(timeoutMs)))
   #makeError: (timeoutMs: number) => GatewayError = clientGone
   #giveUp: ((error: GatewayError) => void) | undefined
 
@@ -44,7 +43,6 @@ export class Guard {
    * @param makeError Makes the error of a step that takes longer.
    */
   start(timeoutMs: number, makeError: (timeoutMs: number) => GatewayError): void {
-    this.#timeoutMs = timeoutMs
     this.#makeError = makeError
     this.#deadline.start(timeoutMs)
   }

@@ -8,7 +8,7 @@ import { encodePacket, HEADER_SIZE, MODIFIER1_PING } from '../codec/uwsgi.ts'
 import { concat } from '../core/body-source.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { Connection } from './connection.ts'
-import { Guard } from './guard.ts'
+import type { Guard } from './guard.ts'
 
 /** `modifier2` of the answer. */
 const PONG = 1
@@ -21,11 +21,7 @@ const PONG = 1
  * @param guard Watches over it, as it may have done over the opening; stopped in the end.
  * @throws {GatewayError} `ERR_READ_TIMEOUT`, `ERR_UPSTREAM_EMPTY` or `ERR_UPSTREAM_PROTOCOL`.
  */
-export async function ping(
-  connection: Connection,
-  timeoutMs: number,
-  guard: Guard = new Guard()
-): Promise<void> {
+export async function ping(connection: Connection, timeoutMs: number, guard: Guard): Promise<void> {
   let late: GatewayError | undefined
   guard.tell((error) => {
     late = error

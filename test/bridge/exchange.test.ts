@@ -177,7 +177,8 @@ describe('exchange() and the memory of chunks', () => {
     const response = exchange(
       Object.assign(connection, { free }),
       { method: 'GET', packet: octets(PACKET), body: undefined },
-      LIMITS
+      LIMITS,
+      new Guard()
     )
     connection.respond(`${OK}\r\n`).respond('one').end()
     const { body } = await response

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { Guard } from '../../src/bridge/guard.ts'
 import { ping } from '../../src/bridge/ping.ts'
 import { codeOf } from '../codec/decode.ts'
 import { MemoryConnection, never, RESET } from './memory-connection.ts'
@@ -17,7 +18,7 @@ function expectNoTimer(): void {
 }
 
 async function pingCode(connection: MemoryConnection): Promise<string> {
-  const outcome = ping(connection, 1000).then(() => 'pong', codeOf)
+  const outcome = ping(connection, 1000, new Guard()).then(() => 'pong', codeOf)
   await vi.advanceTimersByTimeAsync(1000)
   expect(connection.closed).toBe(true)
   return await outcome
@@ -26,7 +27,7 @@ async function pingCode(connection: MemoryConnection): Promise<string> {
 describe('ping()', () => {
   test('writes modifier1 100 and no variables', async () => {
     const connection = new MemoryConnection().respond(PONG)
-    await ping(connection, 1000)
+    await ping(connection, 1000, new Guard())
     expect(connection.written).toBe('d\0\0\0')
   })
 
@@ -55,7 +56,7 @@ describe('ping()', () => {
   test('closes the connection when the backend takes no ping', async () => {
     const connection = new MemoryConnection()
     connection.onWrite = never
-    void ping(connection, 1000).catch(() => {})
+    void ping(connection, 1000, new Guard()).catch(() => {})
     await vi.advanceTimersByTimeAsync(1000)
     expect(connection.closed).toBe(true)
   })
