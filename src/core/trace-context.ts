@@ -70,7 +70,7 @@ function makeTraceparent(traceId: string): string {
 }
 
 const ID_LENGTH = 32
-/** Digits are made for many ids at once: asking for the random bytes of one takes half as long. */
+/** Digits are made for many ids at once, since asking for a few random bytes takes as long. */
 const POOL_LENGTH = 64 * ID_LENGTH
 const DIGITS: Uint8Array = nativeToOctets('0123456789abcdef')
 let pool = ''

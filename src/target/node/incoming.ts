@@ -121,7 +121,7 @@ function insideBody(): GatewayError {
  * takes `//evil.com/p` for another host (PATH-11).
  */
 function incomingUrl(incoming: IncomingMessage, headers: readonly HeaderField[]): UrlParts {
-  const hosts = headers.filter(([name]) => name.length === 4 && name.toLowerCase() === 'host')
+  const hosts = headers.filter(([name]) => name.toLowerCase() === 'host')
   if (hosts.length > 1) throw badRequest('Cannot forward request: more than one Host header')
   if (incoming.httpVersion !== '1.0' && incoming.httpVersion !== '1.1') {
     throw new GatewayError(
