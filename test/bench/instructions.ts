@@ -1,7 +1,7 @@
 /**
  * `npm run bench:instructions`: what a request takes in user space, counted by valgrind's callgrind: `serve`
- * beside the gateway by hand, `programs/relay.mjs`. No noise of the machine touches these numbers; the
- * caches and the branch predictor are simulated, and simpler than real ones.
+ * beside the gateway by hand, `programs/relay.mjs`. No noise of the machine touches these numbers, but what V8
+ * still compiles is among them; the caches and the branch predictor are simulated, and simpler than real ones.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { findProgram } from '../backend/programs.ts'
 import { must, provide } from '../backend/system.ts'
 import { makeDirectory } from '../backend/process.ts'
+import { WARM_UP_REQUESTS } from './harness/contest.ts'
 import { type Gateway, runWrk } from './harness/load.ts'
 import { build, preparePeers } from './harness/peers.ts'
 import { formatNumber } from './reports/format.ts'
@@ -18,8 +19,7 @@ import { programFile } from './servers/node-programs.ts'
 import { type Backend, HELLO, startBackend } from './servers/uwsgi.ts'
 
 const CONNECTIONS = 16
-/** As the bench has it. Under valgrind everything takes fifty times as long, some minutes in all. */
-const WARM_UP_REQUESTS = 40_000
+/** Under valgrind everything takes fifty times as long. */
 const SECONDS = 30
 /** Functions that are named. */
 const MOST_NAMED = 25

@@ -33,7 +33,7 @@ export function measuredBy(name: string, measure: (seconds: number) => Promise<S
 }
 
 /** V8 has compiled most of a gateway by then: CPU a request falls by half until there. */
-const WARM_UP_REQUESTS = 40_000
+export const WARM_UP_REQUESTS = 40_000
 /** Longest warm-up, in rounds. */
 const WARM_UP_ROUNDS = 25
 
