@@ -7,6 +7,7 @@
  */
 export { type Application, type ApplicationResult, runApplication } from './core/application.ts'
 export type { BodySource } from './core/body-source.ts'
+export type { ClientSignal } from './core/client-signal.ts'
 export { type Environ, toEnviron, type WsgiErrors } from './core/environ.ts'
 export type { EnvironOptions } from './core/environ-options.ts'
 export { ERROR_STATUS, GatewayError, type GatewayErrorCode } from './core/errors.ts'

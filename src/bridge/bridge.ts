@@ -4,6 +4,7 @@
  * @module
  */
 import { type BodySource, streamSource, watched } from '../core/body-source.ts'
+import type { ClientSignal } from '../core/client-signal.ts'
 import { GatewayError } from '../core/errors.ts'
 import { fromResponse } from '../core/from-response.ts'
 import {
@@ -186,7 +187,7 @@ class UwsgiBridge {
   answer(
     head: RequestHead,
     body: BodySource | undefined,
-    signal: AbortSignal | undefined,
+    signal: ClientSignal | undefined,
     env: unknown
   ): Promise<GatewayResponse> {
     return this.#exchange(head.method, targetOf(head), (journal) =>
@@ -224,7 +225,7 @@ class UwsgiBridge {
     run: (journal: Journal) => Promise<GatewayResponse>
   ): Promise<GatewayResponse> {
     this.#underWay++
-    const journal = new Journal(method, target)
+    const journal = new Journal(method, target, this.#options.onExchange !== undefined)
     try {
       if (this.#closed) throw new GatewayError('ERR_CLOSED', 'The bridge is closed')
       const response = await run(journal)
@@ -247,7 +248,7 @@ class UwsgiBridge {
     head: RequestHead,
     body: BodySource | undefined,
     journal: Journal,
-    signal: AbortSignal | undefined,
+    signal: ClientSignal | undefined,
     env: unknown
   ): Promise<GatewayResponse> {
     let request: PreparedRequest | undefined
@@ -274,6 +275,7 @@ class UwsgiBridge {
   #toClient(response: GatewayResponse): GatewayResponse {
     const { hiddenHeaders, ignoredHeaders, buffering } = this.#options
     const headers = withoutHidden(response.headers, hiddenHeaders)
+    const shown = headers === response.headers ? response : { ...response, headers }
     const { body } = response
     if (
       body === undefined ||
@@ -281,9 +283,9 @@ class UwsgiBridge {
       !buffering ||
       !mayBuffer(response, ignoredHeaders)
     ) {
-      return { ...response, headers }
+      return shown
     }
-    return { ...response, headers, body: readAhead(body, this.#readAhead) }
+    return { ...shown, body: readAhead(body, this.#readAhead) }
   }
 
   /** The user's page in the place of a backend's, where there is one. */

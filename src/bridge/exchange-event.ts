@@ -49,18 +49,22 @@ export class Journal {
   requestBytes = 0
   responseBytes = 0
   trace: TraceIds | undefined
-  readonly #began: number = performance.now()
+  readonly #isTold: boolean
+  readonly #began: number
   #connectMs: number | undefined
   #headMs: number | undefined
 
-  constructor(method: string, target: string) {
+  /** @param isTold Whether anybody asks for the event; nobody looks at the clock otherwise. */
+  constructor(method: string, target: string, isTold: boolean) {
     this.method = method
     this.target = target
+    this.#isTold = isTold
+    this.#began = isTold ? performance.now() : 0
   }
 
   /** Time since the request, in milliseconds. */
   get elapsedMs(): number {
-    return performance.now() - this.#began
+    return this.#isTold ? performance.now() - this.#began : 0
   }
 
   /** A connection is there: of several, the last counts. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { watched } from '../core/body-source.ts'
+import type { ClientSignal } from '../core/client-signal.ts'
 import { GatewayError } from '../core/errors.ts'
 import type { GatewayResponse } from '../core/gateway-response.ts'
 import type { ResolvedBridgeOptions } from './resolve-bridge-options.ts'
@@ -42,7 +43,7 @@ export interface Errand {
   readonly connect: Connect
   readonly journal: Journal
   /** Aborted when the client goes away. */
-  readonly signal: AbortSignal | undefined
+  readonly signal: ClientSignal | undefined
 }
 
 /**

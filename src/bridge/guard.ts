@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ClientSignal } from '../core/client-signal.ts'
 import { clientGone, type GatewayError } from '../core/errors.ts'
 import { Deadline } from './deadline.ts'
 
@@ -11,13 +12,13 @@ import { Deadline } from './deadline.ts'
  * connecting to the last byte.
  */
 export class Guard {
-  readonly #signal: AbortSignal | undefined
+  readonly #signal: ClientSignal | undefined
   readonly #deadline = new Deadline(Infinity, (timeoutMs) => this.#end(this.#makeError(timeoutMs)))
   #makeError: (timeoutMs: number) => GatewayError = clientGone
   #giveUp: ((error: GatewayError) => void) | undefined
 
   /** @param signal Aborted when the client goes away. */
-  constructor(signal?: AbortSignal) {
+  constructor(signal?: ClientSignal) {
     this.#signal = signal
     signal?.addEventListener('abort', this.#onAbort)
   }

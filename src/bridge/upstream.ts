@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ClientSignal } from '../core/client-signal.ts'
 import { GatewayError } from '../core/errors.ts'
 import { filtered } from '../core/filtered.ts'
 import { type Balance, choose } from './balance.ts'
@@ -61,7 +62,7 @@ export class Upstream {
    */
   acquire(
     wish: Wish,
-    signal: AbortSignal | undefined
+    signal: ClientSignal | undefined
   ): UpstreamServer | undefined | Promise<UpstreamServer> {
     // A backend whose time out is over may have room that those who wait do not know of.
     this.admit()
@@ -102,7 +103,7 @@ export class Upstream {
     return server
   }
 
-  async #wait(wish: Wish, signal: AbortSignal | undefined): Promise<UpstreamServer> {
+  async #wait(wish: Wish, signal: ClientSignal | undefined): Promise<UpstreamServer> {
     const { queue, queueTimeout } = this.#policy
     if (this.#waiters.size >= queue) {
       throw busy(`all have maxConns requests under way, and ${queue} wait already`)

@@ -18,7 +18,8 @@
  */
 import { concat } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
-import { codeUnitAt, octetsToNative } from '../core/octets.ts'
+import { codeUnitAt, isNative, octetsToNative, writeNative } from '../core/octets.ts'
+import { remember } from '../core/remember.ts'
 import type { Variable } from '../core/vars.ts'
 
 /** Size of the packet header, in bytes. */
@@ -100,71 +101,97 @@ export function encodePacket(
   checkModifier('modifier1', modifier1)
   checkModifier('modifier2', modifier2)
   const pairs: readonly Variable[] = Array.isArray(vars) ? vars : [...vars]
-  let datasize = 0
-  for (const pair of pairs) {
-    refuseMagic(pair[0])
-    datasize += checkedSize(pair)
-  }
-  for (const pair of params) datasize += checkedSize(pair)
-  const most = Math.min(maxDatasize, MAX_DATASIZE)
-  if (datasize > most) throw tooLarge('encode', `the vars block is ${datasize} bytes`, most)
   const count = pairs.length + params.length
   if (count > maxVars) throw tooLarge('encode', `it has ${count} variables`, maxVars)
-  const packet =
-    options.allocate?.(HEADER_SIZE + datasize) ?? new Uint8Array(HEADER_SIZE + datasize)
-  packet[0] = modifier1
-  packet[1] = datasize & 0xff
-  packet[2] = datasize >> 8
-  packet[3] = modifier2
-  writePairs(packet, writePairs(packet, HEADER_SIZE, pairs), params)
+  const most = Math.min(maxDatasize, MAX_DATASIZE)
+  const size = writePairs(writePairs(HEADER_SIZE, pairs, most, refuseMagic), params, most)
+  if (size === OVERFULL) {
+    const datasize = datasizeOf(pairs) + datasizeOf(params)
+    throw tooLarge('encode', `the vars block is ${datasize} bytes`, most)
+  }
+  const datasize = size - HEADER_SIZE
+  scratch[0] = modifier1
+  scratch[1] = datasize & 0xff
+  scratch[2] = datasize >> 8
+  scratch[3] = modifier2
+  const packet = options.allocate?.(size) ?? new Uint8Array(size)
+  packet.set(scratch.subarray(0, size))
   return packet
 }
 
-/** @returns Offset behind them. */
-function writePairs(packet: Uint8Array, start: number, pairs: readonly Variable[]): number {
+/** Packets are put together here: how long one is shows when all of it has been looked at. */
+const scratch = new Uint8Array(HEADER_SIZE + MAX_DATASIZE)
+/** In the place of an offset: what was to be written does not fit. */
+const OVERFULL = -1
+
+/**
+ * Writes variables into {@link scratch}. One loop looks at each code unit and writes it: four scans, one
+ * for each question, took half of the time that a packet takes.
+ *
+ * @param most Largest vars block, in bytes.
+ * @returns Offset behind them, or {@link OVERFULL}.
+ */
+function writePairs(
+  start: number,
+  pairs: readonly Variable[],
+  most: number,
+  checkName?: (name: string) => void
+): number {
+  if (start === OVERFULL) return OVERFULL
   let offset = start
-  for (const pair of pairs) {
-    const [name, value] = pair
-    offset = writeText(packet, offset, name, pair)
-    offset = writeText(packet, offset, value, pair)
+  for (const [name, value] of pairs) {
+    checkName?.(name)
+    const key = encodedName(name)
+    const { length } = value
+    if (length > MAX_DATASIZE) throw tooLarge('encode', `${name} is ${length} bytes`, MAX_DATASIZE)
+    if (offset + key.length + 2 + length > HEADER_SIZE + most) return OVERFULL
+    for (let i = 0; i < key.length; i++) scratch[offset++] = key[i] ?? 0
+    scratch[offset++] = length & 0xff
+    scratch[offset++] = length >> 8
+    for (let i = 0; i < length; i++) {
+      const unit = codeUnitAt(value, i)
+      if (unit < 0x0e || unit > 0xff) checkUnit(unit, name, value)
+      scratch[offset++] = unit
+    }
   }
   return offset
 }
 
 /**
- * Writes length and octets of a name or value. One loop looks at each code unit and writes it: four
- * scans, one for each question, took half of the time that a packet takes.
- *
- * @returns Offset behind it.
+ * Length and octets of a name. Remembered, since names are the same few in packet after packet, and half
+ * of it.
  */
-function writeText(packet: Uint8Array, offset: number, text: string, pair: Variable): number {
-  const { length } = text
-  packet[offset] = length & 0xff
-  packet[offset + 1] = length >> 8
-  const start = offset + 2
-  for (let i = 0; i < length; i++) {
-    const unit = codeUnitAt(text, i)
-    if (unit < 0x0e || unit > 0xff) checkUnit(unit, text, pair)
-    packet[start + i] = unit
+const encodedName = remember((name): Uint8Array => {
+  if (name === '') throw badRequest('Cannot encode variable: its name is empty')
+  const { length } = name
+  if (length > MAX_DATASIZE) {
+    throw tooLarge('encode', `a name is ${length} bytes`, MAX_DATASIZE)
   }
-  return start + length
-}
-
-/** Refuses what no octet stands for, NUL, and a line break outside of a path. */
-function checkUnit(unit: number, text: string, [name, value]: Variable): void {
-  if (unit < 0x0e && unit !== 0x0a && unit !== 0x0d && unit !== 0) return
-  if (unit > 0xff) {
-    throw badRequest(
-      `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`
-    )
-  }
-  if (text === name) {
+  if (!isNative(name)) throw aboveOctet(name)
+  if (/[\0\r\n]/.test(name)) {
     throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: its name holds CR, LF or NUL`)
   }
+  const octets = new Uint8Array(2 + length)
+  octets[0] = length & 0xff
+  octets[1] = length >> 8
+  writeNative(octets, 2, name)
+  return octets
+})
+
+/** Refuses what no octet stands for, NUL, and a line break outside of a path. */
+function checkUnit(unit: number, name: string, value: string): void {
+  if (unit < 0x0e && unit !== 0x0a && unit !== 0x0d && unit !== 0) return
+  if (unit > 0xff) throw aboveOctet(name)
   if (!PATH_NAMES.has(name) || value.includes('\0')) {
     // uWSGI echoes SERVER_PROTOCOL into its status line, so a line break would split the answer (UW-7).
     throw badRequest(`Cannot encode variable ${name}: its value holds CR, LF or NUL`)
   }
+}
+
+function aboveOctet(name: string): GatewayError {
+  return badRequest(
+    `Cannot encode variable ${JSON.stringify(name)}: it holds a character above U+00FF`
+  )
 }
 
 function refuseMagic(name: string): void {
@@ -175,16 +202,10 @@ function refuseMagic(name: string): void {
   }
 }
 
-/** The bytes a pair takes in the block; refuses what is too long for it. */
-function checkedSize([name, value]: Variable): number {
-  if (name === '') throw badRequest('Cannot encode variable: its name is empty')
-  const { length: nameLength } = name
-  const { length } = value
-  if (nameLength > MAX_DATASIZE) {
-    throw tooLarge('encode', `a name is ${nameLength} bytes`, MAX_DATASIZE)
-  }
-  if (length > MAX_DATASIZE) throw tooLarge('encode', `${name} is ${length} bytes`, MAX_DATASIZE)
-  return 4 + nameLength + length
+function datasizeOf(pairs: readonly Variable[]): number {
+  let datasize = 0
+  for (const [name, value] of pairs) datasize += 4 + name.length + value.length
+  return datasize
 }
 
 function checkModifier(name: string, value: number): void {

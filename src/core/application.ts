@@ -9,6 +9,7 @@
  * @module
  */
 import type { BodySource } from './body-source.ts'
+import type { ClientSignal } from './client-signal.ts'
 import type { Environ, WsgiErrors } from './environ.ts'
 import { applicationError, clientGone, GatewayError, responseTooShort } from './errors.ts'
 import {
@@ -62,7 +63,7 @@ export async function runApplication(
 export async function answerWith(
   app: Application,
   environ: Environ,
-  signal?: AbortSignal
+  signal?: ClientSignal
 ): Promise<GatewayResponse> {
   const run = new ApplicationRun(environ)
   const stop = (): void => void run.close()

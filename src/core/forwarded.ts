@@ -30,7 +30,7 @@ export interface Origin {
   readonly hostPort?: string | undefined
 }
 
-const FAMILY = ['forwarded', 'x-real-ip', 'x-client-ip', 'true-client-ip']
+const FAMILY = new Set(['forwarded', 'x-real-ip', 'x-client-ip', 'true-client-ip'])
 const FAMILY_PREFIX = 'x-forwarded-'
 /** One `name=value` of a Forwarded element: the value a token or a quoted-string (RFC 7239 §4). */
 const FORWARDED_PAIR =
@@ -124,9 +124,8 @@ function peerAddress(peer: Peer | undefined): string | undefined {
 }
 
 function removeFamily(fields: HeaderFields): void {
-  for (const name of FAMILY) fields.delete(name)
   for (const name of fields.keys()) {
-    if (name.startsWith(FAMILY_PREFIX)) fields.delete(name)
+    if (FAMILY.has(name) || name.startsWith(FAMILY_PREFIX)) fields.delete(name)
   }
 }
 

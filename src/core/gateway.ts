@@ -10,6 +10,7 @@ import {
   type ResolvedEnvironOptions,
   resolveEnvironOptions,
 } from './environ-options.ts'
+import type { ClientSignal } from './client-signal.ts'
 import { buildEnviron } from './environ.ts'
 import { GatewayError } from './errors.ts'
 import { errorResponse, type GatewayResponse, toResponse } from './gateway-response.ts'
@@ -64,7 +65,7 @@ export function gateway(app: Application, options: GatewayOptions = {}): Gateway
   async function answer(
     head: RequestHead,
     body: BodySource | undefined,
-    signal: AbortSignal | undefined,
+    signal: ClientSignal | undefined,
     environOptions: ResolvedEnvironOptions
   ): Promise<GatewayResponse> {
     try {
@@ -99,7 +100,7 @@ export function gateway(app: Application, options: GatewayOptions = {}): Gateway
   }
 
   return Object.assign(fetch, {
-    handle: (head: RequestHead, body: BodySource | undefined, signal?: AbortSignal) =>
+    handle: (head: RequestHead, body: BodySource | undefined, signal?: ClientSignal) =>
       answer(head, body, signal, resolved),
   })
 }

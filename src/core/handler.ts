@@ -4,6 +4,7 @@
  * @module
  */
 import { type BodySource, watched } from './body-source.ts'
+import { abortSignalOf, type ClientSignal } from './client-signal.ts'
 import { holdForAbort, toRequest } from './from-environ.ts'
 import { fromResponse } from './from-response.ts'
 import type { GatewayResponse } from './gateway-response.ts'
@@ -33,7 +34,7 @@ export interface HeadHandler {
     this: void,
     head: RequestHead,
     body: BodySource | undefined,
-    signal?: AbortSignal
+    signal?: ClientSignal
   ): Promise<GatewayResponse>
 }
 
@@ -47,7 +48,7 @@ export type Handler = (FetchHandler | { fetch: FetchHandler }) & Partial<HeadHan
 export type Answer = (
   head: RequestHead,
   body: BodySource | undefined,
-  signal: AbortSignal,
+  signal: ClientSignal,
   env: unknown
 ) => Promise<GatewayResponse>
 
@@ -56,7 +57,8 @@ export function answerOf(handler: Handler): Answer {
   const fetch = fetchOf(handler)
   const { handle } = handler
   if (handle !== undefined) return (head, body, signal) => handle(head, body, signal)
-  return async function answerFetch(head, body, signal, env) {
+  return async function answerFetch(head, body, clientSignal, env) {
+    const signal = abortSignalOf(clientSignal)
     const request = toRequest(head, body, signal)
     const onEnd = holdForAbort(request, signal)
     try {

@@ -100,8 +100,9 @@ export function removeHopByHop(fields: HeaderFields): void {
       if (!isProtected(name)) fields.delete(name)
     }
   }
-  for (const name of HOP_BY_HOP) fields.delete(name)
-  fields.delete('proxy')
+  for (const name of fields.keys()) {
+    if (HOP_BY_HOP.has(name) || name === 'proxy') fields.delete(name)
+  }
 }
 
 /** The lower-case form of a name that has a variable, `''` of any other. */

@@ -42,7 +42,7 @@ describe('the body of a request', () => {
         async handle(_head, body, signal) {
           await body?.read()
           if (isGivenUp) await body?.cancel(undefined)
-          const left = new Promise((resolve) => signal?.addEventListener('abort', resolve))
+          const left = new Promise<void>((resolve) => signal?.addEventListener('abort', resolve))
           started.resolve()
           await left
           await new Promise(setImmediate)

@@ -28,14 +28,12 @@ export interface SendLimit {
 /**
  * Writes a response. A body that fails destroys the connection, so that the client sees it broken
  * off and never takes the part for the whole.
- *
- * @returns Number of body bytes written.
  */
-export async function writeResponse(
+export function writeResponse(
   outgoing: ServerResponse,
   response: GatewayResponse,
   limit: SendLimit
-): Promise<number> {
+): void {
   const { status, reason, headers, body } = response
   // Not flat(), which takes eight times as long: 0.5 µs.
   const lines: string[] = []
@@ -45,18 +43,14 @@ export async function writeResponse(
     endWith(outgoing, body?.bytes)
     // The system has taken it by now, unless the client lags behind with what came before.
     if ((outgoing.socket?.writableLength ?? 0) > 0) new Sending(outgoing, limit).begin()
-    return body?.bytes?.length ?? 0
+    return
   }
-  const sending = new Sending(outgoing, limit)
   outgoing.on('close', () => void body.cancel(undefined))
-  try {
-    return await writeBody(outgoing, body, sending)
-  } catch {
+  writeBody(outgoing, body, new Sending(outgoing, limit)).catch(() => {
     // Whoever made the body has reported why.
     if (endsWithConnection(outgoing, response)) limit.reset()
     else outgoing.destroy()
-    return 0
-  }
+  })
 }
 
 /**
@@ -86,21 +80,18 @@ async function writeBody(
   outgoing: ServerResponse,
   body: BodySource,
   sending: Sending
-): Promise<number> {
-  let total = 0
+): Promise<void> {
   for (let chunk = await body.read(); chunk !== undefined; chunk = await body.read()) {
     const whole = chunk
-    total += whole.length
     for (let at = 0; at === 0 || at < whole.length; at += MAX_WRITE_BYTES) {
       const isLast = at + MAX_WRITE_BYTES >= whole.length
       const part = at === 0 && isLast ? whole : whole.subarray(at, at + MAX_WRITE_BYTES)
       const mayGoOn = sending.write(part, isLast ? () => body.free?.(whole) : undefined)
       if (!mayGoOn) await sending.taken()
-      if (outgoing.destroyed) return total
+      if (outgoing.destroyed) return
     }
   }
   sending.end()
-  return total
 }
 
 /** The writes of a response, with a deadline for the client to take the next of them. */

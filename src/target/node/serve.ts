@@ -13,7 +13,8 @@ import {
 import { Socket } from 'node:net'
 import { MAX_DELAY_MS } from '../../bridge/deadline.ts'
 import { formatAccessLog } from '../../core/access-log.ts'
-import { GatewayError } from '../../core/errors.ts'
+import { type ClientSignal, Departure } from '../../core/client-signal.ts'
+import { clientGone, GatewayError } from '../../core/errors.ts'
 import { errorResponse, type GatewayResponse } from '../../core/gateway-response.ts'
 import { type Answer, answerOf, type Handler } from '../../core/handler.ts'
 import {
@@ -174,7 +175,7 @@ async function respond(
   const { server, isUnix, limits, log } = service
   const { socket } = incoming
   const began = performance.now()
-  const gone = new AbortController()
+  const gone = new Departure()
   outgoing.on('close', () => {
     if (!outgoing.writableFinished) gone.abort()
     const status = outgoing.headersSent ? outgoing.statusCode : undefined
@@ -183,10 +184,10 @@ async function respond(
   })
   lingerOnClose(incoming, outgoing, connection.isFull(limits.maxRequestsPerConnection))
   const canTunnel = client !== undefined
-  const response = await toResponse(service, incoming, outgoing, gone.signal, canTunnel)
+  const response = await toResponse(service, incoming, outgoing, gone, canTunnel)
   const { tunnel } = response
   if (outgoing.destroyed) {
-    await response.body?.cancel(gone.signal.reason)
+    await response.body?.cancel(clientGone())
     tunnel?.close()
     return
   }
@@ -201,7 +202,7 @@ async function respond(
   // Nobody answers on this connection after the server has closed, and a client that stopped inside
   // its body is not waited for again (RFC 9110 §15.5.9).
   if (!server.listening || response.status === 408) outgoing.shouldKeepAlive = false
-  await writeResponse(outgoing, response, {
+  writeResponse(outgoing, response, {
     timeoutMs: limits.clientSendTimeout,
     reset: () => (isUnix ? socket.destroy() : socket.resetAndDestroy()),
   })
@@ -212,7 +213,7 @@ async function toResponse(
   { answer, isUnix }: Service,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
-  signal: AbortSignal,
+  signal: ClientSignal,
   canTunnel: boolean
 ): Promise<GatewayResponse> {
   // A client of HTTP/1.0 knows no 100 (RFC 9110 §10.1.1).
