@@ -18,7 +18,7 @@
  */
 import { concat } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
-import { codeUnitAt, isNative, octetsToNative, writeNative } from '../core/octets.ts'
+import { octetsToNative, tryWriteNative } from '../core/octets.ts'
 import { remember } from '../core/remember.ts'
 import type { Variable } from '../core/vars.ts'
 
@@ -79,6 +79,8 @@ export interface Packet {
   readonly vars: readonly Variable[]
 }
 
+const LINE_BREAK_OR_NUL = /[\0\r\n]/
+
 /** Variables that hold a decoded path, where a line break is data (PATH-9). */
 const PATH_NAMES = new Set(['PATH_INFO', 'SCRIPT_NAME'])
 
@@ -125,8 +127,8 @@ const scratch = new Uint8Array(HEADER_SIZE + MAX_DATASIZE)
 const OVERFULL = -1
 
 /**
- * Writes variables into {@link scratch}. One loop looks at each code unit and writes it: four scans, one
- * for each question, took half of the time that a packet takes.
+ * Writes variables into {@link scratch}. What must not stand in a value is looked for among its octets: a
+ * code unit takes ten times as long to look at.
  *
  * @param most Largest vars block, in bytes.
  * @returns Offset behind them, or {@link OVERFULL}.
@@ -148,11 +150,9 @@ function writePairs(
     for (let i = 0; i < key.length; i++) scratch[offset++] = key[i] ?? 0
     scratch[offset++] = length & 0xff
     scratch[offset++] = length >> 8
-    for (let i = 0; i < length; i++) {
-      const unit = codeUnitAt(value, i)
-      if (unit < 0x0e || unit > 0xff) checkUnit(unit, name, value)
-      scratch[offset++] = unit
-    }
+    if (!tryWriteNative(scratch, offset, value)) throw aboveOctet(name)
+    const end = offset + length
+    for (; offset < end; offset++) if ((scratch[offset] ?? 0) < 0x0e) checkValue(name, value)
   }
   return offset
 }
@@ -167,22 +167,19 @@ const encodedName = remember((name): Uint8Array => {
   if (length > MAX_DATASIZE) {
     throw tooLarge('encode', `a name is ${length} bytes`, MAX_DATASIZE)
   }
-  if (!isNative(name)) throw aboveOctet(name)
-  if (/[\0\r\n]/.test(name)) {
+  if (LINE_BREAK_OR_NUL.test(name)) {
     throw badRequest(`Cannot encode variable ${JSON.stringify(name)}: its name holds CR, LF or NUL`)
   }
   const octets = new Uint8Array(2 + length)
   octets[0] = length & 0xff
   octets[1] = length >> 8
-  writeNative(octets, 2, name)
+  if (!tryWriteNative(octets, 2, name)) throw aboveOctet(name)
   return octets
 })
 
-/** Refuses what no octet stands for, NUL, and a line break outside of a path. */
-function checkUnit(unit: number, name: string, value: string): void {
-  if (unit < 0x0e && unit !== 0x0a && unit !== 0x0d && unit !== 0) return
-  if (unit > 0xff) throw aboveOctet(name)
-  if (!PATH_NAMES.has(name) || value.includes('\0')) {
+/** Refuses NUL, and a line break outside of a path. */
+function checkValue(name: string, value: string): void {
+  if (PATH_NAMES.has(name) ? value.includes('\0') : LINE_BREAK_OR_NUL.test(value)) {
     // uWSGI echoes SERVER_PROTOCOL into its status line, so a line break would split the answer (UW-7).
     throw badRequest(`Cannot encode variable ${name}: its value holds CR, LF or NUL`)
   }

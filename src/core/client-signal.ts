@@ -19,14 +19,14 @@ export interface ClientSignal {
  */
 export class Departure implements ClientSignal {
   #aborted = false
-  #listeners: (() => void)[] = []
+  readonly #listeners: (() => void)[] = []
 
   get aborted(): boolean {
     return this.#aborted
   }
 
   addEventListener(_type: 'abort', listener: () => void): void {
-    this.#listeners.push(listener)
+    if (!this.#aborted) this.#listeners.push(listener)
   }
 
   removeEventListener(_type: 'abort', listener: () => void): void {
@@ -37,9 +37,8 @@ export class Departure implements ClientSignal {
   /** The client has gone. */
   abort(): void {
     this.#aborted = true
-    const listeners = this.#listeners
-    this.#listeners = []
-    for (const listener of listeners) listener()
+    // One by one: a listener may remove another.
+    while (this.#listeners.length > 0) this.#listeners.shift()?.()
   }
 }
 

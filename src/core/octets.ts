@@ -16,6 +16,8 @@ const utf8Strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const CODE_UNITS_PER_CALL = 4096
 /** Octets from which the runtime's decoder pays: 300 of them take it 0.2 µs, and the loop 1.5. */
 const DECODER_PAYS = 64
+/** Code units from which its encoder does: 64 of them take it 0.17 µs, and the loop 0.29. */
+const ENCODER_PAYS = 32
 
 /**
  * `text.charCodeAt(index)`. V8 finds a method of a string by the way in which it keeps the string, and it
@@ -77,15 +79,27 @@ export function nativeToOctets(text: string): Uint8Array {
  * @throws {RangeError} when a code unit is above U+00FF.
  */
 export function writeNative(target: Uint8Array, offset: number, text: string): void {
-  for (let i = 0; i < text.length; i++) {
+  if (tryWriteNative(target, offset, text)) return
+  const unit = text.charCodeAt(text.search(/[^\x00-\xff]/))
+  throw new RangeError(
+    `Cannot write U+${unit.toString(16).toUpperCase().padStart(4, '0')} as one octet: wanted at most U+00FF`
+  )
+}
+
+/** {@link writeNative}; `false` where a code unit is above U+00FF: what has been written then means nothing. */
+export function tryWriteNative(target: Uint8Array, offset: number, text: string): boolean {
+  const { length } = text
+  if (length >= ENCODER_PAYS) {
+    // Of UTF-8, only ASCII has as many octets as code units.
+    const { read } = utf8.encodeInto(text, target.subarray(offset, offset + length))
+    if (read === length) return true
+  }
+  for (let i = 0; i < length; i++) {
     const unit = codeUnitAt(text, i)
-    if (unit > 0xff) {
-      throw new RangeError(
-        `Cannot write U+${unit.toString(16).toUpperCase().padStart(4, '0')} as one octet: wanted at most U+00FF`
-      )
-    }
+    if (unit > 0xff) return false
     target[offset + i] = unit
   }
+  return true
 }
 
 /** The UTF-8 form of ordinary text, as a native string. */

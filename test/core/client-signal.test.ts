@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { abortSignalOf, Departure } from '../../src/core/client-signal.ts'
 
+function neverAdded(): void {}
+
 describe('Departure', () => {
   test('tells those who listen, once, and in their order', () => {
     const departure = new Departure()
@@ -9,6 +11,7 @@ describe('Departure', () => {
     departure.addEventListener('abort', () => told.push('second'))
     expect(departure.aborted).toBe(false)
     departure.abort()
+    departure.addEventListener('abort', () => told.push('too late'))
     departure.abort()
     expect(told).toEqual(['first true', 'second'])
   })
@@ -16,6 +19,7 @@ describe('Departure', () => {
   test('tells those who have stopped listening nothing, and the others all the same', () => {
     const departure = new Departure()
     const told: string[] = []
+    const gone = (): void => void told.push('gone')
     const leaving = (): void => void told.push('leaving')
     departure.addEventListener('abort', () => {
       told.push('staying')
@@ -23,8 +27,9 @@ describe('Departure', () => {
     })
     departure.addEventListener('abort', leaving)
     departure.addEventListener('abort', () => told.push('last'))
-    departure.removeEventListener('abort', () => told.push('never added'))
-    departure.removeEventListener('abort', leaving)
+    departure.removeEventListener('abort', neverAdded)
+    departure.addEventListener('abort', gone)
+    departure.removeEventListener('abort', gone)
     departure.abort()
     expect(told).toEqual(['staying', 'last'])
   })

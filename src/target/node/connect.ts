@@ -9,24 +9,12 @@ import type { Address } from '../../bridge/address.ts'
 import type { Connect, Connection, Opening } from '../../bridge/connection.ts'
 import type { SslOptions } from '../ssl-options.ts'
 import { freeBytes } from './free-bytes.ts'
+import { ReadBuffer } from './read-buffer.ts'
 import { ReadQueue } from './read-queue.ts'
 import { ownerOf, type SocketOwner, tellOwner } from './socket-owner.ts'
 
-/** All sockets read into this one buffer, since each read is copied out before the next can begin. */
-const readBuffer = Buffer.allocUnsafeSlow(65_536)
-
 /** What any path takes in one TCP segment, in bytes: IPv6's least MTU, less the headers. */
 const ONE_SEGMENT_BYTES = 1220
-
-/** What was read, in memory of its own. */
-function copyOf(size: number): Uint8Array {
-  const isFull = size === readBuffer.length
-  // Most responses are small: Node cuts the memory for those from a larger piece.
-  const copy = isFull ? Buffer.allocUnsafeSlow(size) : Buffer.allocUnsafe(size)
-  readBuffer.copy(copy, 0, 0, size)
-  // No Buffer, whose slice() and toString() are other than those of any other array.
-  return new Uint8Array(copy.buffer, copy.byteOffset, size)
-}
 
 /** Opens TCP, unix and TLS connections, the latter trusting the certificate authorities Node trusts. */
 export const connect: Connect = connectWith({})
@@ -78,8 +66,9 @@ class SocketConnection implements Connection, Opening, SocketOwner {
 
   constructor(address: Address, ssl: SslOptions) {
     this.opened = this.#opening.promise
-    const callback = (size: number): boolean => this.#arrived.push(copyOf(size))
-    this.#socket = openSocket(address, ssl, { buffer: readBuffer, callback })
+    const buffer = new ReadBuffer()
+    const callback = (size: number): boolean => this.#arrived.push(buffer.take(size))
+    this.#socket = openSocket(address, ssl, { buffer: buffer.next, callback })
     this.#arrived = new ReadQueue(this.#socket)
     const isTls = address.type === 'tcp' && address.tls
     // Whoever has shaken hands has written already.
