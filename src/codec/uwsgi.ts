@@ -151,8 +151,11 @@ function writePairs(
     scratch[offset++] = length & 0xff
     scratch[offset++] = length >> 8
     if (!tryWriteNative(scratch, offset, value)) throw aboveOctet(name)
-    const end = offset + length
-    for (; offset < end; offset++) if ((scratch[offset] ?? 0) < 0x0e) checkValue(name, value)
+    let hasControl = false
+    for (const end = offset + length; offset < end; offset++) {
+      if ((scratch[offset] ?? 0) < 0x0e) hasControl = true
+    }
+    if (hasControl) checkValue(name, value)
   }
   return offset
 }

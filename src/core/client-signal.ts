@@ -15,7 +15,7 @@ export interface ClientSignal {
 
 /**
  * A client's going away, told to those who listen. On Node, an `AbortController` and one listener to its
- * signal take 10 000 of the 195 000 instructions that a request takes (`npm run bench:instructions`).
+ * signal took 10 000 of the 195 000 instructions of a request (valgrind, as in `npm run bench:instructions`).
  */
 export class Departure implements ClientSignal {
   #aborted = false

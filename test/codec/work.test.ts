@@ -104,6 +104,17 @@ describe.each(INPUTS)(
   }
 )
 
+test.each([
+  ['a value of tabs', 'HTTP_COOKIE', '\t'],
+  ['a path of line breaks', 'PATH_INFO', '\n'],
+])('work grows as the input does (SEC-07): encoding %s', (_what, name, unit) => {
+  const [small, large] = [2000, 2000 * FACTOR].map((size) =>
+    countWork(() => encodePacket([[name, unit.repeat(size)]]))
+  )
+  expect(small).toBeGreaterThan(0)
+  expect((large ?? 0) / (small ?? 0)).toBeLessThan(MOST)
+})
+
 /** Copies all that it has for every byte. */
 function joinEach(chunks: readonly Uint8Array[]): void {
   let seen = new Uint8Array()

@@ -32,6 +32,8 @@ const COUNTED: readonly Counted[] = [
   { owner: Array.prototype, name: 'splice', cost: (self) => self.length },
   { owner: String.prototype, name: 'split', cost: (self) => self.length },
   { owner: String.prototype, name: 'endsWith', cost: () => 1 },
+  { owner: String.prototype, name: 'includes', cost: (self) => self.length },
+  { owner: RegExp.prototype, name: 'test', cost: (_self, [text]) => lengthOf(text) },
 ]
 
 /** Runs a function and says how much work its calls of the counted methods were. */
