@@ -225,7 +225,7 @@ class UwsgiBridge {
     run: (journal: Journal) => Promise<GatewayResponse>
   ): Promise<GatewayResponse> {
     this.#underWay++
-    const journal = new Journal(method, target, this.#options.onExchange !== undefined)
+    const journal = new Journal(method, target)
     try {
       if (this.#closed) throw new GatewayError('ERR_CLOSED', 'The bridge is closed')
       const response = await run(journal)
@@ -275,7 +275,6 @@ class UwsgiBridge {
   #toClient(response: GatewayResponse): GatewayResponse {
     const { hiddenHeaders, ignoredHeaders, buffering } = this.#options
     const headers = withoutHidden(response.headers, hiddenHeaders)
-    const shown = headers === response.headers ? response : { ...response, headers }
     const { body } = response
     if (
       body === undefined ||
@@ -283,9 +282,9 @@ class UwsgiBridge {
       !buffering ||
       !mayBuffer(response, ignoredHeaders)
     ) {
-      return shown
+      return { ...response, headers }
     }
-    return { ...shown, body: readAhead(body, this.#readAhead) }
+    return { ...response, headers, body: readAhead(body, this.#readAhead) }
   }
 
   /** The user's page in the place of a backend's, where there is one. */

@@ -49,22 +49,18 @@ export class Journal {
   requestBytes = 0
   responseBytes = 0
   trace: TraceIds | undefined
-  readonly #isTold: boolean
-  readonly #began: number
+  readonly #began: number = performance.now()
   #connectMs: number | undefined
   #headMs: number | undefined
 
-  /** @param isTold Whether anybody asks for the event; nobody looks at the clock otherwise. */
-  constructor(method: string, target: string, isTold: boolean) {
+  constructor(method: string, target: string) {
     this.method = method
     this.target = target
-    this.#isTold = isTold
-    this.#began = isTold ? performance.now() : 0
   }
 
   /** Time since the request, in milliseconds. */
   get elapsedMs(): number {
-    return this.#isTold ? performance.now() - this.#began : 0
+    return performance.now() - this.#began
   }
 
   /** A connection is there: of several, the last counts. */

@@ -15,7 +15,7 @@ import {
 } from '../core/environ-options.ts'
 import type { GatewayError } from '../core/errors.ts'
 import { reportToConsole } from '../core/log-text.ts'
-import { isNative } from '../core/octets.ts'
+import { isNative, LINE_BREAK_OR_NUL } from '../core/octets.ts'
 import { variableName } from '../core/header-field.ts'
 import type { Variable } from '../core/vars.ts'
 import { type Balance, BALANCES } from './balance.ts'
@@ -213,7 +213,7 @@ function checkParam(name: string, value: string): void {
   if (typeof value !== 'string') {
     throw new TypeError(`Cannot use params ${name}: its value is no string, wanted a string`)
   }
-  if (/[\r\n\0]/.test(value) || !isNative(value)) {
+  if (LINE_BREAK_OR_NUL.test(value) || !isNative(value)) {
     throw new TypeError(
       `Cannot use params ${name}: its value holds CR, LF, NUL or a character above U+00FF`
     )

@@ -18,7 +18,7 @@
  */
 import { concat } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
-import { octetsToNative, tryWriteNative } from '../core/octets.ts'
+import { LINE_BREAK_OR_NUL, octetsToNative, tryWriteNative } from '../core/octets.ts'
 import { remember } from '../core/remember.ts'
 import type { Variable } from '../core/vars.ts'
 
@@ -79,8 +79,6 @@ export interface Packet {
   readonly vars: readonly Variable[]
 }
 
-const LINE_BREAK_OR_NUL = /[\0\r\n]/
-
 /** Variables that hold a decoded path, where a line break is data (PATH-9). */
 const PATH_NAMES = new Set(['PATH_INFO', 'SCRIPT_NAME'])
 
@@ -102,15 +100,11 @@ export function encodePacket(
   const { maxVars = Infinity, maxDatasize = MAX_DATASIZE } = options
   checkModifier('modifier1', modifier1)
   checkModifier('modifier2', modifier2)
-  const pairs: readonly Variable[] = Array.isArray(vars) ? vars : [...vars]
-  const count = pairs.length + params.length
-  if (count > maxVars) throw tooLarge('encode', `it has ${count} variables`, maxVars)
-  const most = Math.min(maxDatasize, MAX_DATASIZE)
-  const size = writePairs(writePairs(HEADER_SIZE, pairs, most, refuseMagic), params, most)
-  if (size === OVERFULL) {
-    const datasize = datasizeOf(pairs) + datasizeOf(params)
-    throw tooLarge('encode', `the vars block is ${datasize} bytes`, most)
-  }
+  const pairs = [...vars]
+  for (const [name] of pairs) refuseMagic(name)
+  pairs.push(...params)
+  if (pairs.length > maxVars) throw tooLarge('encode', `it has ${pairs.length} variables`, maxVars)
+  const size = writePairs(pairs, Math.min(maxDatasize, MAX_DATASIZE))
   const datasize = size - HEADER_SIZE
   scratch[0] = modifier1
   scratch[1] = datasize & 0xff
@@ -123,30 +117,23 @@ export function encodePacket(
 
 /** Packets are put together here: how long one is shows when all of it has been looked at. */
 const scratch = new Uint8Array(HEADER_SIZE + MAX_DATASIZE)
-/** In the place of an offset: what was to be written does not fit. */
-const OVERFULL = -1
 
 /**
  * Writes variables into {@link scratch}. What must not stand in a value is looked for among its octets: a
  * code unit takes ten times as long to look at.
  *
  * @param most Largest vars block, in bytes.
- * @returns Offset behind them, or {@link OVERFULL}.
+ * @returns Offset behind them.
  */
-function writePairs(
-  start: number,
-  pairs: readonly Variable[],
-  most: number,
-  checkName?: (name: string) => void
-): number {
-  if (start === OVERFULL) return OVERFULL
-  let offset = start
+function writePairs(pairs: readonly Variable[], most: number): number {
+  let offset = HEADER_SIZE
   for (const [name, value] of pairs) {
-    checkName?.(name)
     const key = encodedName(name)
     const { length } = value
     if (length > MAX_DATASIZE) throw tooLarge('encode', `${name} is ${length} bytes`, MAX_DATASIZE)
-    if (offset + key.length + 2 + length > HEADER_SIZE + most) return OVERFULL
+    if (offset + key.length + 2 + length > HEADER_SIZE + most) {
+      throw tooLarge('encode', `the vars block is ${datasizeOf(pairs)} bytes`, most)
+    }
     for (let i = 0; i < key.length; i++) scratch[offset++] = key[i] ?? 0
     scratch[offset++] = length & 0xff
     scratch[offset++] = length >> 8

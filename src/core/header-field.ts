@@ -9,7 +9,7 @@
  * @module
  */
 import { badRequest, GatewayError } from './errors.ts'
-import { codeUnitAt, textToNative } from './octets.ts'
+import { codeUnitAt, LINE_BREAK_OR_NUL, textToNative } from './octets.ts'
 import { remember } from './remember.ts'
 import type { RequestHead } from './request-head.ts'
 
@@ -33,7 +33,6 @@ const NAME = /^[A-Za-z0-9-]+$/
 const NOT_VALUE = /[\x00-\x08\x0a-\x1f\x7f]/
 /** The same, and what no octet stands for. */
 const NOT_NATIVE_VALUE = /[\x00-\x08\x0a-\x1f\x7f]|[^\x00-\xff]/
-const LINE_BREAK_OR_NUL = /[\r\n\0]/
 /** Fields of which a second line is an attack, or a client nobody can understand. */
 const SINGLETONS = new Set(['host', 'content-length', 'content-type', 'authorization'])
 

@@ -12,6 +12,9 @@
 const utf8 = new TextEncoder()
 const utf8Strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** What would end a line, or a text in C, inside one of ours. */
+export const LINE_BREAK_OR_NUL: RegExp = /[\r\n\0]/
+
 /** Arguments one `String.fromCharCode` call takes without risking the stack. */
 const CODE_UNITS_PER_CALL = 4096
 /** Octets from which the runtime's decoder pays: 300 of them take it 0.2 µs, and the loop 1.5. */
