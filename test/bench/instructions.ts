@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { findProgram } from '../backend/programs.ts'
 import { must, provide } from '../backend/system.ts'
 import { makeDirectory } from '../backend/process.ts'
+import { WARM_UP_REQUESTS } from './harness/contest.ts'
 import { type Gateway, runWrk } from './harness/load.ts'
 import { build, preparePeers } from './harness/peers.ts'
 import { formatNumber } from './reports/format.ts'
@@ -20,8 +21,6 @@ import { type Backend, HELLO, startBackend } from './servers/uwsgi.ts'
 const CONNECTIONS = 16
 /** Under valgrind everything takes fifty times as long. */
 const SECONDS = 30
-/** Fewer than in a contest, since V8's compiler has fifty times as long for them. */
-const WARM_UP_REQUESTS = 40_000
 /** Functions that are named. */
 const MOST_NAMED = 25
 

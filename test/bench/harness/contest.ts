@@ -33,7 +33,7 @@ export function measuredBy(name: string, measure: (seconds: number) => Promise<S
 }
 
 /** V8 has compiled most of a gateway by then: until there, CPU a request of `serve` fell from 121 µs to 60. */
-const WARM_UP_REQUESTS = 100_000
+export const WARM_UP_REQUESTS = 100_000
 /** Longest warm-up, in rounds. */
 const WARM_UP_ROUNDS = 25
 
