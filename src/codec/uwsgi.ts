@@ -224,6 +224,8 @@ export interface PacketDecoderOptions {
   maxVars?: number | undefined
 }
 
+const NOTHING = new Uint8Array()
+
 /** Decodes one uwsgi packet from bytes in any segmentation. */
 export class PacketDecoder {
   readonly #maxDatasize: number
@@ -271,7 +273,7 @@ export class PacketDecoder {
     const vars = decodeVars(bytes.subarray(HEADER_SIZE, end), this.#maxVars)
     this.#chunks = []
     this.#size = 0
-    this.push(bytes.subarray(end))
+    if (end < bytes.length) this.push(bytes.subarray(end))
     return { modifier1, modifier2, vars }
   }
 
@@ -287,8 +289,9 @@ export class PacketDecoder {
   }
 
   #join(): Uint8Array {
+    if (this.#size === 0) return NOTHING
     const joined = concat(this.#chunks, this.#size)
-    this.#chunks = joined.length > 0 ? [joined] : []
+    this.#chunks = [joined]
     return joined
   }
 }
@@ -306,7 +309,7 @@ const LONGEST_NAME = 64
  * same string each time is found faster in every record and map: from packet to environ it takes 4 µs
  * instead of 10, with the one decoding of a block.
  */
-const namesBefore: string[] = []
+const namesBefore: { readonly name: string; readonly octets: Uint8Array }[] = []
 
 function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
   const text = windows1252.decode(block)
@@ -333,18 +336,31 @@ function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
       : windows1252.decode(block.subarray(start, offset))
     return isNative || !NOT_NATIVE.test(part) ? part : octetsToNative(block, start, offset)
   }
+  function takeName(start: number): string {
+    const before = namesBefore[vars.length]
+    if (before !== undefined && isAt(before.octets, block, start, offset)) return before.name
+    const name = take(start)
+    const octets = new Uint8Array(block.subarray(start, offset))
+    if (octets.length <= LONGEST_NAME) namesBefore[vars.length] = { name, octets }
+    return name
+  }
   while (offset < block.length) {
     if (vars.length === maxVars) throw tooLarge('decode', `over ${maxVars} variables`, maxVars)
     const start = skipString()
-    const length = offset - start
-    if (length === 0)
+    if (offset === start) {
       throw badRequest('Cannot decode uwsgi packet: the name of a variable is empty')
-    let name = namesBefore[vars.length]
-    if (name === undefined || name.length !== length || !text.startsWith(name, start)) {
-      name = take(start)
-      if (length <= LONGEST_NAME) namesBefore[vars.length] = name
     }
-    vars.push([name, take(skipString())])
+    vars.push([takeName(start), take(skipString())])
   }
   return vars
+}
+
+/** Whether `octets` stand in `block[start..end)`. */
+function isAt(octets: Uint8Array, block: Uint8Array, start: number, end: number): boolean {
+  const { length } = octets
+  if (end - start !== length) return false
+  for (let i = 0; i < length; i++) {
+    if (octets[i] !== block[start + i]) return false
+  }
+  return true
 }
