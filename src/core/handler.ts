@@ -60,7 +60,7 @@ export function answerOf(handler: Handler): Answer {
   return async function answerFetch(head, body, clientSignal, env) {
     const signal = abortSignalOf(clientSignal)
     const request = toRequest(head, body, signal)
-    const onEnd = holdForAbort(request, signal)
+    const onEnd = holdForAbort(request, clientSignal)
     try {
       const response = await fromResponse(await fetch(request, env), head.method)
       const rest = response.body

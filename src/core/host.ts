@@ -11,14 +11,35 @@ import type { UrlParts } from './request-head.ts'
 /** What may stand in a Host value; a comma would be two of them, joined. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~%!$&'()*+;=]+)(?::[0-9]*)?$/
 
+/** What the origin of a URL says. */
+export type OriginParts = Pick<URL, 'origin' | 'protocol' | 'host' | 'hostname' | 'port'>
+
 /**
- * The host of `http://HOST` as a URL writes it, `''` where there is none. Remembered, since a site has
- * few, each request asks for its own two or three times, and parsing takes 0.4 µs.
+ * Remembered by scheme and host, since a site has few and each request asks for its own two or three
+ * times. Not by the two as one text, which V8 would put together and hash each time.
  */
-const hostOf = remember((origin) => {
-  const isOne = isHost(origin.slice(origin.indexOf('//') + 2))
-  return (isOne ? URL.parse(origin)?.host : undefined) ?? ''
-})
+function partsUnder(protocol: 'http:' | 'https:'): (host: string) => OriginParts | null {
+  return remember((text) => {
+    const url = isHost(text) ? URL.parse(`${protocol}//${text}`) : null
+    if (url === null) return null
+    const { origin, host, hostname, port } = url
+    return { origin, protocol, host, hostname, port }
+  })
+}
+
+const httpParts = partsUnder('http:')
+const httpsParts = partsUnder('https:')
+
+/**
+ * The parts of `http://HOST` or `https://HOST`.
+ *
+ * @param protocol `http:` or `https:`.
+ * @param host With or without a port, as {@link isHost}.
+ * @returns `null` where it is no host.
+ */
+export function originParts(protocol: string, host: string): OriginParts | null {
+  return protocol === 'https:' ? httpsParts(host) : httpParts(host)
+}
 
 /** Whether a text has the form of a host, with or without a port. */
 export function isHost(text: string): boolean {
@@ -33,8 +54,8 @@ export function isHost(text: string): boolean {
  * @throws {GatewayError} `ERR_BAD_REQUEST` when it is no host.
  */
 export function canonicalHost(value: string, protocol: string): string {
-  const host = hostOf(`${protocol}//${value}`)
-  if (host !== '') return host
+  const host = originParts(protocol, value)?.host
+  if (host !== undefined) return host
   // The value is a client's and stays out of the message (it may reach a log unescaped).
   throw badRequest(
     `Cannot use Host of ${value.length} bytes: wanted a host name or address, and at most a port`

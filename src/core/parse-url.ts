@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { remember } from './remember.ts'
+import { originParts } from './host.ts'
 import type { UrlParts } from './request-head.ts'
 
 /**
@@ -12,26 +12,22 @@ import type { UrlParts } from './request-head.ts'
  */
 const PLAIN = /^(?:\/(?:[\w~!$&()*+,;=:@-][\w.~!$&()*+,;=:@-]*)?)+(?:\?[\w.~!$&()*+,;=:@/?%-]*)?$/
 
-/** Parses an origin; `undefined` where it is none, or more than one. */
-const originParts = remember((origin) => {
-  // With the slash: a parser cuts blanks off the end of what it is given.
-  const url = URL.parse(`${origin}/`)
-  if (url === null || url.href !== `${url.origin}/`) return undefined
-  const { protocol, host, hostname, port } = url
-  return { origin: url.origin, protocol, host, hostname, port }
-})
-
 /**
  * Parses a URL, as `URL.parse` does.
  *
- * @param origin Such as `http://localhost:8080`.
+ * @param protocol `http:` or `https:`.
+ * @param authority Such as `localhost:8080`.
  * @param pathAndQuery Begins with a slash.
  * @returns `null` where there is no such URL.
  */
-export function parseUrl(origin: string, pathAndQuery: string): UrlParts | null {
-  const parts = PLAIN.test(pathAndQuery) ? originParts(origin) : undefined
-  if (parts === undefined) return URL.parse(origin + pathAndQuery)
-  const { protocol, host, hostname, port } = parts
+export function parseUrl(
+  protocol: 'http:' | 'https:',
+  authority: string,
+  pathAndQuery: string
+): UrlParts | null {
+  const parts = PLAIN.test(pathAndQuery) ? originParts(protocol, authority) : null
+  if (parts === null) return URL.parse(`${protocol}//${authority}${pathAndQuery}`)
+  const { host, hostname, port } = parts
   const mark = pathAndQuery.indexOf('?')
   const pathname = mark < 0 ? pathAndQuery : pathAndQuery.slice(0, mark)
   const search = mark < 0 ? '' : pathAndQuery.slice(mark)

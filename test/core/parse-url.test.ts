@@ -11,7 +11,9 @@ function partsOf(url: Partial<Record<(typeof PARTS)[number], string>> | null) {
 
 /** Parsed twice, since what an origin comes to is remembered. */
 function parsedTwice(origin: string, pathAndQuery: string): unknown[] {
-  return [1, 2].map(() => partsOf(parseUrl(origin, pathAndQuery)))
+  const [, protocol, authority = ''] = /^(https?:)\/\/(.*)$/s.exec(origin) ?? []
+  const scheme = protocol === 'https:' ? 'https:' : 'http:'
+  return [1, 2].map(() => partsOf(parseUrl(scheme, authority, pathAndQuery)))
 }
 
 function parsedAtOnce(origin: string, pathAndQuery: string): unknown[] {

@@ -138,7 +138,7 @@ function incomingUrl(incoming: IncomingMessage, headers: readonly HeaderField[])
   const host =
     authority === undefined ? localAuthority(incoming) : canonicalHost(authority, protocol)
   const path = target.type === 'asterisk' ? '/*' : target.pathAndQuery
-  const url = parseUrl(`${protocol}//${host}`, path)
+  const url = parseUrl(protocol, host, path)
   if (url === null) throw badRequest('Cannot read request-target: it does not make a URL')
   return url
 }
