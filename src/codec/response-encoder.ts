@@ -8,6 +8,7 @@ import { applicationError } from '../core/errors.ts'
 import { reasonPhrase } from '../core/gateway-response.ts'
 import { HOP_BY_HOP } from '../core/header-field.ts'
 import { nativeToOctets } from '../core/octets.ts'
+import { remember } from '../core/remember.ts'
 import { type HeaderField, TOKEN } from '../core/request-head.ts'
 
 /** Status and header fields, as native strings. */
@@ -19,6 +20,18 @@ export interface ResponseHeadInit {
   /** In order, duplicates kept. */
   readonly headers: readonly HeaderField[]
 }
+
+/**
+ * A field name as its line begins, `''` for a hop-by-hop field. Remembered, since handlers send the same few.
+ *
+ * @throws {GatewayError} `ERR_APPLICATION` when it is no name.
+ */
+const fieldStart = remember((name) => {
+  if (!TOKEN.test(name)) {
+    throw applicationError(`Cannot encode response: ${JSON.stringify(name)} is no header name`)
+  }
+  return HOP_BY_HOP.has(name.toLowerCase()) ? '' : `${name}: `
+})
 
 const TEXT = /^[\t\x20-\x7e\x80-\xff]*$/
 
@@ -50,11 +63,9 @@ export function responseHeadText(head: ResponseHeadInit): string {
   if (!TEXT.test(reason)) throw notText('its reason phrase')
   let text = `HTTP/1.1 ${status} ${reason}\r\n`
   for (const [name, value] of headers) {
-    if (!TOKEN.test(name)) {
-      throw applicationError(`Cannot encode response: ${JSON.stringify(name)} is no header name`)
-    }
+    const start = fieldStart(name)
     if (!TEXT.test(value)) throw notText(`header ${name}`)
-    if (!HOP_BY_HOP.has(name.toLowerCase())) text += `${name}: ${value}\r\n`
+    if (start !== '') text += `${start}${value}\r\n`
   }
   return `${text}\r\n`
 }

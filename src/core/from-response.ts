@@ -60,16 +60,17 @@ export async function fromResponse(response: Response, method: string): Promise<
 
 /** Set-Cookie lines stay apart: Fetch joins every other name, and sorts them. */
 function headersOf(response: Response): HeaderField[] {
-  // Only what fetch() got has a URL, and fetch() has decoded its body.
-  const decoded = response.url !== '' && response.headers.has('content-encoding')
   const headers: HeaderField[] = []
-  for (const field of response.headers) {
-    const [name, value] = field
-    if (HOP_BY_HOP.has(name) || (decoded && OF_CODED_BODY.has(name))) continue
+  let isCoded = false
+  for (const [name, value] of response.headers) {
+    if (HOP_BY_HOP.has(name)) continue
+    if (name === 'content-encoding') isCoded = true
     // Workers take header text as characters, where others take octets.
     headers.push([name, isNative(value) ? value : textToNative(value)])
   }
-  return headers
+  // Only what fetch() got has a URL, and fetch() has decoded its body.
+  const isDecoded = isCoded && response.url !== ''
+  return isDecoded ? headers.filter(([name]) => !OF_CODED_BODY.has(name)) : headers
 }
 
 /** The Content-Length; NaN where it is none. */
@@ -80,30 +81,40 @@ function lengthOf(headers: readonly HeaderField[]): number | undefined {
   return Number.isSafeInteger(length) ? length : NaN
 }
 
+const NOTHING = new Uint8Array()
+
 /** Takes a body that ends with its first chunk, within one turn of the event loop, into memory. */
-async function measure(body: BodySource): Promise<BodySource> {
-  const late = Promise.withResolvers<'late'>()
-  const timer = setTimeout(() => late.resolve('late'))
+function measure(body: BodySource): Promise<BodySource> {
   const ahead: Promise<Uint8Array | undefined>[] = []
-  function readAhead(): Promise<Uint8Array | 'late' | undefined> {
-    const reading = body.read()
-    // Whoever reads on finds the failure; the runtime must not find it first.
-    reading.catch(() => {})
-    ahead.push(reading)
-    return Promise.race([reading, late.promise])
-  }
   const source: BodySource = {
     read: () => ahead.shift() ?? body.read(),
     cancel: (reason) => body.cancel(reason),
   }
-  try {
-    const first = await readAhead()
-    if (first === 'late') return source
-    if (first === undefined) return bytesSource(new Uint8Array())
-    // A failure here belongs behind the bytes that came before it.
-    const second = await readAhead().catch((): 'late' => 'late')
-    return second === undefined ? bytesSource(first) : source
-  } finally {
-    clearTimeout(timer)
+  let isOver = false
+  function readAhead(): Promise<Uint8Array | undefined> {
+    const reading = body.read()
+    ahead.push(reading)
+    return reading
   }
+  async function readWhole(): Promise<BodySource> {
+    const first = await readAhead()
+    if (first === undefined) return bytesSource(NOTHING)
+    if (isOver) return source
+    try {
+      return (await readAhead()) === undefined ? bytesSource(first) : source
+    } catch {
+      // The failure belongs behind the bytes that came before it.
+      return source
+    }
+  }
+  return new Promise((resolve, reject) => {
+    function take(found: BodySource): void {
+      // Once: V8 looks into a promise that is resolved again, which takes it 2000 instructions.
+      if (!isOver) resolve(found)
+      isOver = true
+    }
+    // Never cleared, which would take longer than to let it fire.
+    setTimeout(() => take(source))
+    void readWhole().then(take, reject)
+  })
 }

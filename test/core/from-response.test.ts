@@ -384,3 +384,24 @@ test('fromResponse() fails on a body that somebody else reads', async () => {
   await response.text()
   await expect(fromResponse(response, 'GET')).rejects.toThrow(TypeError)
 })
+
+test('fromResponse() reads no further in a body that comes late until it is asked (RSP-52)', async () => {
+  const first = Promise.withResolvers<void>()
+  let pulls = 0
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        pulls++
+        await first.promise
+        if (pulls === 3) controller.close()
+        else controller.enqueue(octets(`${pulls}`))
+      },
+    },
+    { highWaterMark: 0 }
+  )
+  const { body } = await fromResponse(streaming(stream), 'GET')
+  first.resolve()
+  await turn()
+  expect(pulls).toBe(1)
+  expect(await chunksOf(body)).toEqual(['1', '2'])
+})
