@@ -15,6 +15,8 @@ export const MAX_DELAY_MS = 2_147_483_647
  * it fires and sleeps on, where starting and clearing one a chunk would cost more than the chunk.
  */
 export class Deadline {
+  /** No timer sleeps longer, so that it serves a step of this length behind a longer one too. */
+  readonly #sleepMs: number
   #timeoutMs: number
   readonly #onExpire: (timeoutMs: number) => void
   #timer: ReturnType<typeof setTimeout> | undefined
@@ -26,9 +28,10 @@ export class Deadline {
 
   /**
    * @param timeoutMs Longest step, in milliseconds; `Infinity` for no limit.
-   * @param onExpire Called once, when a step takes longer, with how long it might have taken.
+   * @param onExpire Called once for a step that takes longer, with how long it might have taken.
    */
   constructor(timeoutMs: number, onExpire: (timeoutMs: number) => void) {
+    this.#sleepMs = timeoutMs
     this.#timeoutMs = timeoutMs
     this.#onExpire = onExpire
   }
@@ -60,7 +63,7 @@ export class Deadline {
   }
 
   #sleep(now: number, forMs: number): void {
-    const delayMs = Math.min(Math.max(forMs, 1), MAX_DELAY_MS)
+    const delayMs = Math.max(Math.min(forMs, this.#sleepMs, MAX_DELAY_MS), 1)
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => this.#wake(), delayMs)
     this.#wakesAt = now + delayMs

@@ -14,6 +14,10 @@ export interface AcceptedConnection extends Connection {
    * a handler may leave a body unread.
    */
   readonly ended: Promise<void>
+  /** Has the read under way reject; what it would have read is for the next. */
+  interrupt(error: Error): void
+  /** Throws away what arrives from here on, and tells of each piece. Whoever reads gets no more. */
+  discard(onBytes: () => void): void
   /** Ends our side behind what was written, while reading goes on. Never rejects. */
   end(): Promise<void> | undefined
   /**

@@ -3,29 +3,22 @@
  *
  * @module
  */
-import type { Connection } from '../bridge/connection.ts'
 import { ChunkedDecoder } from '../codec/chunked.ts'
 import type { BodySource } from '../core/body-source.ts'
 import { badRequest, clientError } from '../core/errors.ts'
+import type { AcceptedConnection } from './accepted-connection.ts'
 
-/** What arrives on a connection: read for somebody first, and for nobody once it is cancelled. */
+/** What arrives on a connection behind a packet. */
 export class ConnectionSource implements BodySource {
-  readonly #connection: Connection
+  readonly #connection: AcceptedConnection
   readonly #onDiscard: () => void
-  readonly #ended = Promise.withResolvers<void>()
   #rest: Uint8Array | undefined
-  #reading: Promise<unknown> | undefined
   #discarding = false
 
-  /** @param onDiscard Called for each read that is thrown away. */
-  constructor(connection: Connection, onDiscard: () => void) {
+  /** @param onDiscard Called for each piece that is thrown away. */
+  constructor(connection: AcceptedConnection, onDiscard: () => void) {
     this.#connection = connection
     this.#onDiscard = onDiscard
-  }
-
-  /** Resolves when the front has closed its side, or the connection broke. */
-  get ended(): Promise<void> {
-    return this.#ended.promise
   }
 
   /** Puts back what was read too much. */
@@ -34,10 +27,16 @@ export class ConnectionSource implements BodySource {
   }
 
   /** @throws {GatewayError} `ERR_CLIENT_CLOSED` when the connection broke. */
-  read(): Promise<Uint8Array | undefined> {
-    const reading = this.#read()
-    this.#reading = reading
-    return reading
+  async read(): Promise<Uint8Array | undefined> {
+    if (this.#discarding) return undefined
+    const rest = this.#rest
+    this.#rest = undefined
+    if (rest !== undefined) return rest
+    try {
+      return await this.#connection.read()
+    } catch (error) {
+      throw clientError(error)
+    }
   }
 
   /**
@@ -48,33 +47,7 @@ export class ConnectionSource implements BodySource {
     if (this.#discarding) return
     this.#discarding = true
     this.#rest = undefined
-    void this.#discard()
-  }
-
-  async #read(): Promise<Uint8Array | undefined> {
-    if (this.#discarding) return undefined
-    const rest = this.#rest
-    this.#rest = undefined
-    if (rest !== undefined) return rest
-    try {
-      const bytes = await this.#connection.read()
-      if (bytes === undefined) this.#ended.resolve()
-      return bytes
-    } catch (error) {
-      this.#ended.resolve()
-      throw clientError(error)
-    }
-  }
-
-  async #discard(): Promise<void> {
-    try {
-      // A connection is read by one at a time.
-      await this.#reading
-      while ((await this.#connection.read()) !== undefined) this.#onDiscard()
-    } catch {
-      // Broken off or closed: the front has gone either way.
-    }
-    this.#ended.resolve()
+    this.#connection.discard(this.#onDiscard)
   }
 }
 

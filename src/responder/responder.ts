@@ -12,7 +12,8 @@ import { responseHeadText } from '../codec/response-encoder.ts'
 import { MODIFIER1_PING, type Packet, PacketDecoder } from '../codec/uwsgi.ts'
 import { bodyTooLarge } from '../core/body-framing.ts'
 import { atMost, type BodySource, exactly } from '../core/body-source.ts'
-import { badRequest, GatewayError } from '../core/errors.ts'
+import { Departure } from '../core/client-signal.ts'
+import { badRequest, clientGone, GatewayError } from '../core/errors.ts'
 import { uwsgiEnv } from '../core/fetch-application.ts'
 import { type EnvironLike, environHead } from '../core/from-environ.ts'
 import { errorResponse, type GatewayResponse } from '../core/gateway-response.ts'
@@ -48,8 +49,8 @@ const LINGERING_TIMEOUT_MS = 5000
 export function createResponder(handler: Handler, options: ResponderOptions = {}): Responder {
   const answer = answerOf(handler)
   const resolved = resolveResponderOptions(options)
-  return async function respond(connection) {
-    await new ResponderExchange(connection, answer, resolved).run()
+  return function respond(connection) {
+    return new ResponderExchange(connection, answer, resolved).run()
   }
 }
 
@@ -60,12 +61,13 @@ class ResponderExchange {
   readonly #options: ResolvedResponderOptions
   readonly #source: ConnectionSource
   /** Aborted when the front goes away, which it does when its client does. */
-  readonly #gone = new AbortController()
-  readonly #left = Promise.withResolvers<void>()
-  readonly #sendDeadline: Deadline
-  readonly #lingering: Deadline
+  readonly #gone = new Departure()
+  /** For what the front has to do: send its packet, and close its side behind the response. */
+  readonly #frontDeadline: Deadline
   /** There is one only for a front that still sends. */
   #longest: Deadline | undefined
+  /** There is one only for a front that is slower than we are. */
+  #sendDeadline: Deadline | undefined
   readonly #began = performance.now()
   #environ: EnvironLike = {}
   #status: number | undefined
@@ -79,47 +81,56 @@ class ResponderExchange {
     this.#connection = connection
     this.#answer = answer
     this.#options = options
-    this.#lingering = new Deadline(LINGERING_TIMEOUT_MS, () => connection.close())
+    this.#frontDeadline = new Deadline(LINGERING_TIMEOUT_MS, () => {
+      const { clientHeaderTimeout } = options
+      if (this.#answered) connection.close()
+      else connection.interrupt(timedOut('packet', clientHeaderTimeout))
+    })
     this.#source = new ConnectionSource(connection, () => {
       if (this.#lingersSince === undefined) return
-      this.#lingering.start()
+      this.#frontDeadline.start(LINGERING_TIMEOUT_MS)
       this.#longest ??= this.#limitLingering(this.#lingersSince)
     })
-    this.#sendDeadline = new Deadline(options.sendTimeout, () => {
-      this.#report(
-        new GatewayError('ERR_SEND_TIMEOUT', `The front took no data for ${options.sendTimeout} ms`)
-      )
-      connection.reset()
-    })
-    // A front closes its side behind the response too.
-    void connection.ended.then(() => this.#answered || this.#leave())
   }
 
   async run(): Promise<void> {
+    void this.#serve()
     // A handler that never settles is left to itself once nobody waits for it.
-    await Promise.race([this.#serve(), this.#left.promise])
-    for (const deadline of [this.#sendDeadline, this.#lingering, this.#longest]) deadline?.stop()
+    await this.#connection.ended
+    this.#frontDeadline.stop()
+    this.#sendDeadline?.stop()
+    this.#longest?.stop()
+    // A front closes its side behind the response too.
+    if (!this.#answered) this.#leave()
     this.#connection.close()
     this.#logAccess()
   }
 
-  /** The front has gone. No listener on the signal says so, which would keep all this in memory. */
+  /** The front has gone. */
   #leave(): void {
     this.#gone.abort()
-    void this.#sending?.cancel(this.#gone.signal.reason)
-    this.#left.resolve()
+    void this.#sending?.cancel(clientGone())
   }
 
+  /** All that is done for a front until its connection ends, which this sees to. */
   async #serve(): Promise<void> {
     try {
       const reply = await this.#reply()
-      if (reply === undefined) return
+      if (reply === undefined) {
+        this.#connection.close()
+        return
+      }
       if (reply === 'pong') await this.#write(PONG)
       else await this.#respond(reply)
       this.#answered = true
-      await this.#linger()
+      void this.#source.cancel()
+      // Closing while the front still sends would reset the connection, and the reset would overtake the
+      // response.
+      await this.#taken(this.#connection.end())
+      this.#linger()
     } catch {
       // A write failed because the front has gone, or a body broke off: both are dealt with.
+      this.#connection.close()
     }
   }
 
@@ -134,9 +145,11 @@ class ResponderExchange {
       const head = environHead(this.#environ)
       const body = this.#body()
       if (body === undefined) void this.#source.cancel()
-      const { signal } = this.#gone
       const env = uwsgiEnv(this.#environ, head)
-      return await this.#answer({ ...head, hasBody: body !== undefined }, body, signal, env)
+      const hasBody = body !== undefined
+      // They differ where the body is chunked.
+      const whole = head.hasBody === hasBody ? head : { ...head, hasBody }
+      return await this.#answer(whole, body, this.#gone, env)
     } catch (error) {
       this.#report(error)
       return errorResponse(error)
@@ -144,73 +157,74 @@ class ResponderExchange {
   }
 
   /** Reads a packet, within the time there is for all of it. */
-  #receive(): Promise<Packet | undefined> {
-    const { clientHeaderTimeout } = this.#options
-    return new Promise((resolve, reject) => {
-      const deadline = new Deadline(clientHeaderTimeout, () =>
-        reject(timedOut('packet', clientHeaderTimeout))
-      )
-      deadline.start()
-      this.#readPacket()
-        .then(resolve, reject)
-        .finally(() => deadline.stop())
-    })
-  }
-
-  async #readPacket(): Promise<Packet | undefined> {
-    const { maxVars, maxVarsBytes } = this.#options
+  async #receive(): Promise<Packet | undefined> {
+    const { clientHeaderTimeout, maxVars, maxVarsBytes } = this.#options
     const decoder = new PacketDecoder({ maxVars, maxDatasize: maxVarsBytes })
     let received = false
-    for (;;) {
-      const bytes = await this.#source.read()
-      if (bytes === undefined) {
-        if (!received) return undefined
-        throw badRequest('Cannot read packet: the connection ended inside it')
+    this.#frontDeadline.start(clientHeaderTimeout)
+    try {
+      for (;;) {
+        const bytes = await this.#connection.read()
+        if (bytes === undefined) break
+        received = true
+        decoder.push(bytes)
+        // Before the rest: HTTP on this port announces a packet of 21 573 bytes that never comes.
+        if (decoder.modifiers !== undefined) checkModifiers(decoder.modifiers)
+        const packet = decoder.decode()
+        if (packet === undefined) continue
+        this.#source.unread(decoder.rest())
+        return packet
       }
-      received = true
-      decoder.push(bytes)
-      // Before the rest: HTTP on this port announces a packet of 21 573 bytes that never comes.
-      if (decoder.modifiers !== undefined) checkModifiers(decoder.modifiers)
-      const packet = decoder.decode()
-      if (packet === undefined) continue
-      this.#source.unread(decoder.rest())
-      return packet
+    } finally {
+      this.#frontDeadline.pause()
     }
+    if (!received) return undefined
+    throw badRequest('Cannot read packet: the connection ended inside it')
   }
 
   /** The body behind the packet, as long as its front announces. */
   #body(): BodySource | undefined {
     const { CONTENT_LENGTH: length = '', HTTP_TRANSFER_ENCODING: coding } = this.#environ
-    const { clientBodyTimeout, maxBodyBytes } = this.#options
-    const timed = inTime(this.#source, clientBodyTimeout, () => timedOut('body', clientBodyTimeout))
+    const { maxBodyBytes } = this.#options
     if (length !== '') {
       const bytes = Number(length)
       if (bytes > maxBodyBytes) throw bodyTooLarge(bytes, maxBodyBytes)
-      return bytes > 0 ? exactly(timed, bytes) : undefined
+      return bytes > 0 ? exactly(this.#timedSource(), bytes) : undefined
     }
     if (coding === undefined) return undefined
-    if (String(coding).toLowerCase() === 'chunked') return atMost(dechunked(timed), maxBodyBytes)
+    if (String(coding).toLowerCase() === 'chunked') {
+      return atMost(dechunked(this.#timedSource()), maxBodyBytes)
+    }
     throw new GatewayError(
       'ERR_NOT_IMPLEMENTED',
       'Cannot decode Transfer-Encoding: wanted "chunked"'
     )
   }
 
+  #timedSource(): BodySource {
+    const { clientBodyTimeout } = this.#options
+    return inTime(this.#source, clientBodyTimeout, () => timedOut('body', clientBodyTimeout))
+  }
+
   /** Sends a response; rejects when it cannot be completed. */
-  async #respond(response: GatewayResponse): Promise<void> {
+  #respond(response: GatewayResponse): Promise<void> | undefined {
     const { status, body } = response
-    const { signal } = this.#gone
-    if (signal.aborted) {
-      void body?.cancel(signal.reason)
-      return
+    if (this.#gone.aborted) {
+      void body?.cancel(clientGone())
+      return undefined
     }
     this.#sending = body
     const head = this.#headText(response)
-    if (head === undefined) return await this.#respond(errorResponse(undefined))
+    if (head === undefined) return this.#respond(errorResponse(undefined))
     this.#status = status
     // One write, and one packet to the front.
-    await this.#write(this.#joined(head, body?.bytes ?? NOTHING))
-    if (body?.bytes !== undefined) return
+    const writing = this.#write(this.#joined(head, body?.bytes ?? NOTHING))
+    if (body === undefined || body.bytes !== undefined) return writing
+    return this.#sendBody(body, writing)
+  }
+
+  async #sendBody(body: BodySource, writingHead: Promise<void> | undefined): Promise<void> {
+    await writingHead
     for (let chunk = await this.#read(body); chunk; chunk = await this.#read(body)) {
       await this.#write(chunk)
     }
@@ -236,9 +250,9 @@ class ResponderExchange {
   }
 
   /** A body that fails breaks the connection off: its front must not take the part for the whole. */
-  async #read(body: BodySource | undefined): Promise<Uint8Array | undefined> {
+  async #read(body: BodySource): Promise<Uint8Array | undefined> {
     try {
-      return await body?.read()
+      return await body.read()
     } catch (error) {
       this.#report(error)
       this.#connection.reset()
@@ -246,28 +260,37 @@ class ResponderExchange {
     }
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
-    await this.#taken(this.#connection.write(bytes))
+  /** @returns `undefined` where nothing is to be waited for. */
+  #write(bytes: Uint8Array): Promise<void> | undefined {
+    return this.#taken(this.#connection.write(bytes))
+  }
+
+  #taken(writing: Promise<void> | undefined): Promise<void> | undefined {
+    return writing && this.#wait(writing)
   }
 
   /** Waits for a front that is slower than we are. */
-  async #taken(writing: Promise<void> | undefined): Promise<void> {
-    if (writing === undefined) return
+  async #wait(writing: Promise<void>): Promise<void> {
+    this.#sendDeadline ??= this.#limitSending()
     this.#sendDeadline.start()
     await writing
     this.#sendDeadline.pause()
   }
 
-  /**
-   * Ends our side and waits for the front to end its own. Closing while it still sends would reset the
-   * connection, and the reset would overtake the response.
-   */
-  async #linger(): Promise<void> {
-    void this.#source.cancel()
-    await this.#taken(this.#connection.end())
+  #limitSending(): Deadline {
+    const { sendTimeout } = this.#options
+    return new Deadline(sendTimeout, () => {
+      this.#report(
+        new GatewayError('ERR_SEND_TIMEOUT', `The front took no data for ${sendTimeout} ms`)
+      )
+      this.#connection.reset()
+    })
+  }
+
+  /** From here on, what the front still sends keeps it waited for, and no longer than `LINGERING_*` say. */
+  #linger(): void {
     this.#lingersSince = performance.now()
-    this.#lingering.start()
-    await this.#source.ended
+    this.#frontDeadline.start(LINGERING_TIMEOUT_MS)
   }
 
   #limitLingering(since: number): Deadline {
@@ -279,7 +302,7 @@ class ResponderExchange {
 
   #report(error: unknown): void {
     // Nobody's fault; and what happens to a response that nobody waits for follows from it.
-    if (this.#gone.signal.aborted) return
+    if (this.#gone.aborted) return
     const { REQUEST_METHOD: method = '', REQUEST_URI: path = '' } = this.#environ
     try {
       this.#options.onError(error instanceof Error ? error : new TypeError(String(error)), {

@@ -65,6 +65,20 @@ describe('Deadline', () => {
     expect([onExpire.mock.calls.length, vi.getTimerCount()]).toEqual([1, 0])
   })
 
+  test('takes no other timer for a step as its first behind a longer one', () => {
+    const onExpire = vi.fn<() => void>()
+    const timers = vi.spyOn(globalThis, 'setTimeout')
+    const deadline = new Deadline(1000, onExpire)
+    deadline.start(60_000)
+    vi.advanceTimersByTime(10)
+    deadline.start(1000)
+    expect(timers).toHaveBeenCalledOnce()
+    vi.advanceTimersByTime(999)
+    expect(onExpire).not.toHaveBeenCalled()
+    vi.advanceTimersByTime(1)
+    expect(onExpire).toHaveBeenCalledOnce()
+  })
+
   test('has no timer for a step without limit behind one with a limit', () => {
     const onExpire = vi.fn<() => void>()
     const deadline = new Deadline(1000, onExpire)

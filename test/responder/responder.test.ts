@@ -15,11 +15,13 @@ class MemoryFront implements AcceptedConnection {
   takesEnd = true
   #arrived: (Uint8Array | undefined)[] = []
   #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
+  #onDiscard: (() => void) | undefined
 
   send(bytes: Uint8Array | undefined): void {
     if (bytes === undefined) this.#ended.resolve()
-    if (this.#reader === undefined) this.#arrived.push(bytes)
-    else this.#reader.resolve(bytes)
+    if (this.#reader !== undefined) this.#reader.resolve(bytes)
+    else if (this.#onDiscard === undefined) this.#arrived.push(bytes)
+    else if (bytes !== undefined) this.#onDiscard()
     this.#reader = undefined
   }
 
@@ -28,6 +30,16 @@ class MemoryFront implements AcceptedConnection {
     if (this.#arrived.length > 0) return this.#arrived.shift()
     this.#reader = Promise.withResolvers()
     return await this.#reader.promise
+  }
+
+  interrupt(error: Error): void {
+    this.#reader?.reject(error)
+    this.#reader = undefined
+  }
+
+  discard(onBytes: () => void): void {
+    this.#arrived = []
+    this.#onDiscard = onBytes
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -168,6 +180,17 @@ describe('createResponder() reads one piece at a time', () => {
     expect(front.written).toMatch(/^HTTP\/1\.1 200 /)
     expect(front.did).toEqual(['end', 'close'])
   })
+})
+
+test('createResponder() closes a connection that takes no response', async () => {
+  const front = new MemoryFront()
+  front.write = async () => {
+    throw new Error('broken')
+  }
+  const responding = createResponder(() => new Response('hello'))(front)
+  front.send(packet(variables('GET', '/')))
+  await responding
+  expect(front.did).toEqual(['close', 'close'])
 })
 
 test('createResponder() leaves a handler that never settles to itself', async () => {

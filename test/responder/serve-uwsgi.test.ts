@@ -701,6 +701,24 @@ describe('close()', () => {
     expect(await reply).toMatchObject({ text: '', ending: 'reset' })
   })
 
+  test('breaks off all that are left, whichever has ended before', async () => {
+    const waiting: (() => void)[] = []
+    const handler = (): Promise<Response> =>
+      new Promise((resolve) => waiting.push(() => resolve(new Response('done'))))
+    const { url, server } = await serving(handler, { closeTimeout: SHORT_MS })
+    const replies: ReturnType<typeof request>[] = []
+    for (let started = 1; started <= 4; started++) {
+      replies.push(request(url, 'GET', '/'))
+      await eventually('the request', async () => waiting.length === started)
+    }
+    waiting[1]?.()
+    expect((await replies[1])?.body).toBe('done')
+    waiting[3]?.()
+    expect((await replies[3])?.body).toBe('done')
+    await within('the end', server.close())
+    expect([(await replies[0])?.ending, (await replies[2])?.ending]).toEqual(['reset', 'reset'])
+  })
+
   test('can be called again', async () => {
     const { server } = await serving(ok)
     await expect(Promise.all([server.close(), server.close()])).resolves.toBeDefined()

@@ -19,6 +19,7 @@ export class ReadQueue {
   #ended = false
   #failure: Error | undefined
   #reader: PromiseWithResolvers<Uint8Array | undefined> | undefined
+  #onDiscard: (() => void) | undefined
 
   /**
    * @param from Resumed when there is room again.
@@ -36,6 +37,10 @@ export class ReadQueue {
       this.#reader = undefined
       return true
     }
+    if (this.#onDiscard !== undefined) {
+      this.#onDiscard()
+      return true
+    }
     this.#chunks.push(bytes)
     this.#bytes += bytes.length
     this.#paused = this.#bytes >= this.#most
@@ -49,6 +54,7 @@ export class ReadQueue {
     if (this.#failure === undefined) this.#reader?.resolve(undefined)
     else this.#reader?.reject(this.#failure)
     this.#reader = undefined
+    this.#onDiscard = undefined
   }
 
   /** The next bytes, `undefined` at the end; rejects where the connection broke. */
@@ -66,5 +72,24 @@ export class ReadQueue {
     if (this.#ended) return Promise.resolve(undefined)
     this.#reader = Promise.withResolvers()
     return this.#reader.promise
+  }
+
+  /** Has the read under way reject; what it would have read is for the next. */
+  interrupt(error: Error): void {
+    this.#reader?.reject(error)
+    this.#reader = undefined
+  }
+
+  /**
+   * Throws away what waits and what arrives, all but what is being read.
+   *
+   * @param onDiscard Called for each piece that arrives.
+   */
+  discard(onDiscard: () => void): void {
+    this.#onDiscard = onDiscard
+    this.#chunks = []
+    this.#bytes = 0
+    if (this.#paused) this.#from.resume()
+    this.#paused = false
   }
 }
