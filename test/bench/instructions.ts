@@ -1,7 +1,8 @@
 /**
  * `npm run bench:instructions`: what a request takes in user space, counted by valgrind's callgrind: `serve`
- * beside the gateway by hand, `programs/relay.mjs`. No noise of the machine touches these numbers, but what V8
- * still compiles is among them; the caches and the branch predictor are simulated, and simpler than real ones.
+ * beside the gateway by hand, `programs/relay.mjs`. No noise of the machine touches these numbers. They are
+ * those of the main thread: what V8's own compile and collect comes to depends on when they get to it. The
+ * caches and the branch predictor are simulated, and simpler than real ones.
  *
  * @module
  */
@@ -62,13 +63,14 @@ async function profile(program: string[], { unix }: Backend): Promise<Profile> {
   const directory = await makeDirectory()
   const file = join(directory, 'callgrind.out')
   const counting = ['--tool=callgrind', '--instr-atstart=no', '--cache-sim=yes', '--branch-sim=yes']
+  const threads = '--separate-threads=yes'
   const caches = ['--I1=32768,8,64', '--D1=49152,12,64', '--LL=2097152,16,64']
   // V8 writes code where other code was.
   const about = ['--smc-check=all-non-file', `--callgrind-out-file=${file}`]
   // A killed valgrind leaves its pipes behind.
   const pipes = `--vgdb-prefix=${join(directory, 'vgdb')}`
   const node = [process.execPath, '--perf-basic-prof', ...program]
-  const args = [...counting, ...caches, ...about, pipes, ...node]
+  const args = [...counting, threads, ...caches, ...about, pipes, ...node]
   const gateway = await startListening('valgrind', args, { UPSTREAM: unix })
   const [pid] = gateway.pids
   // Where V8 writes it, for `perf`.
@@ -79,7 +81,7 @@ async function profile(program: string[], { unix }: Backend): Promise<Profile> {
     const requests = await ask(gateway, SECONDS)
     must(['callgrind_control', pipes, '--instr=off', `${pid}`])
     must(['callgrind_control', pipes, '--dump', `${pid}`])
-    return readProfile(`${file}.1`, mapFile, requests)
+    return readProfile(`${file}.1-01`, mapFile, requests)
   } finally {
     await gateway.stop()
     rmSync(directory, { recursive: true })
