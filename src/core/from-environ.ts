@@ -47,6 +47,7 @@ const NOT_A_HEADER = new Set([
 ])
 
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const HTTP_PROTOCOL = /^HTTP\/(.*)$/
 const DIGITS = /^[0-9]{1,15}$/
 
 /** Bytes asked at a time of a `wsgi.input` that is not ours. */
@@ -111,13 +112,14 @@ export function environHead(environ: EnvironLike): RequestHead {
   if (method === '') throw badRequest('Cannot read environ: it has no REQUEST_METHOD')
   checkMethod(method)
   const path = pathOf(environ)
+  const protocol = textOf(environ.SERVER_PROTOCOL, 'SERVER_PROTOCOL')
   return {
     method,
-    url: urlOf(environ, path.pathAndQuery),
+    url: urlOf(environ, path),
     headers: headersOf(environ),
     raw: false,
     rawTarget: path.rawTarget,
-    httpVersion: httpVersionOf(environ),
+    httpVersion: HTTP_PROTOCOL.exec(protocol)?.[1] ?? '1.1',
     remote: remoteOf(environ),
     mount: path.mount,
     hasBody: hasBody(environ),
@@ -126,6 +128,9 @@ export function environHead(environ: EnvironLike): RequestHead {
 
 /** Where the path of a request comes from, and how much of it is the mount. */
 interface EnvironPath {
+  /** As a URL spells it; maybe empty. */
+  readonly quoted: string
+  /** The same, and the query. */
   readonly pathAndQuery: string
   /** Decoded, a native string. */
   readonly mount: string
@@ -152,7 +157,7 @@ function pathOf(environ: EnvironLike): EnvironPath {
   const quoted = spelled ? quote(rawPath, NOT_IN_PATH) : quote(path, QUOTED)
   const pathAndQuery =
     spelled && requestUri === `${rawPath}?` ? `${quoted}?` : withQuery(quoted, query)
-  return { pathAndQuery, mount, rawTarget }
+  return { quoted, pathAndQuery, mount, rawTarget }
 }
 
 /** Whether `PATH_INFO` has the mount too, as it has beside the usual `uwsgi_param SCRIPT_NAME` of nginx. */
@@ -185,17 +190,15 @@ function quote(text: string, pattern: RegExp): string {
   )
 }
 
-function urlOf(environ: EnvironLike, pathAndQuery: string): UrlParts {
+function urlOf(environ: EnvironLike, { quoted, pathAndQuery }: EnvironPath): UrlParts {
   const protocol = schemeOf(environ) === 'https' ? 'https:' : 'http:'
   const authority = canonicalHost(authorityOf(environ), protocol)
-  const mark = pathAndQuery.indexOf('?')
-  const path = (mark < 0 ? pathAndQuery : pathAndQuery.slice(0, mark)) || '/'
   const url = parseUrl(protocol, authority, pathAndQuery || '/')
   // A URL parser resolves dot segments: it would address another resource than the environ does.
   if (
     url === null ||
     url.host !== authority ||
-    percentDecode(url.pathname) !== percentDecode(path)
+    percentDecode(url.pathname) !== percentDecode(quoted || '/')
   ) {
     throw badRequest(
       'Cannot make a URL: SCRIPT_NAME and PATH_INFO are no absolute path without dot segments'
@@ -252,11 +255,6 @@ function fieldValue(environ: EnvironLike, key: string): string {
   const value = textOf(environ[key], key)
   if (VALUE.test(value)) return value
   throw badRequest(`Cannot read ${key}: it holds a control character or one above U+00FF`)
-}
-
-function httpVersionOf(environ: EnvironLike): string {
-  const protocol = textOf(environ.SERVER_PROTOCOL, 'SERVER_PROTOCOL')
-  return protocol.startsWith('HTTP/') ? protocol.slice('HTTP/'.length) : '1.1'
 }
 
 function remoteOf(environ: EnvironLike): Peer | undefined {

@@ -661,6 +661,7 @@ test.each([
   ['HTTP/9.9', '9.9'],
   ['', '1.1'],
   ['INCLUDED', '1.1'],
+  ['HTTP/1.0\nX', '1.1'],
 ])('environHead() reads SERVER_PROTOCOL %j', (SERVER_PROTOCOL, httpVersion) => {
   expect(environHead(varsOf({ SERVER_PROTOCOL })).httpVersion).toBe(httpVersion)
 })
