@@ -16,7 +16,7 @@
  * @see https://uwsgi-docs.readthedocs.io/en/latest/Protocol.html
  * @module
  */
-import { concat } from '../core/body-source.ts'
+import { concat, NOTHING } from '../core/body-source.ts'
 import { badRequest, GatewayError } from '../core/errors.ts'
 import { LINE_BREAK_OR_NUL, octetsToNative, tryWriteNative } from '../core/octets.ts'
 import { remember } from '../core/remember.ts'
@@ -224,8 +224,6 @@ export interface PacketDecoderOptions {
   maxVars?: number | undefined
 }
 
-const NOTHING = new Uint8Array()
-
 /** Decodes one uwsgi packet from bytes in any segmentation. */
 export class PacketDecoder {
   readonly #maxDatasize: number
@@ -340,8 +338,10 @@ function decodeVars(block: Uint8Array, maxVars: number): Variable[] {
     const before = namesBefore[vars.length]
     if (before !== undefined && isAt(before.octets, block, start, offset)) return before.name
     const name = take(start)
-    const octets = new Uint8Array(block.subarray(start, offset))
-    if (octets.length <= LONGEST_NAME) namesBefore[vars.length] = { name, octets }
+    if (offset - start <= LONGEST_NAME) {
+      // Not slice(): that of a Buffer is a view, which would keep the whole packet.
+      namesBefore[vars.length] = { name, octets: new Uint8Array(block.subarray(start, offset)) }
+    }
     return name
   }
   while (offset < block.length) {

@@ -105,6 +105,9 @@ export function watched(source: BodySource, watch: BodyWatch): BodySource {
   }
 }
 
+/** No bytes. */
+export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array()
+
 /** Bytes in memory as a source. */
 export function bytesSource(bytes: Uint8Array): BodySource {
   let rest: Uint8Array | undefined = bytes.length > 0 ? bytes : undefined

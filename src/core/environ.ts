@@ -10,6 +10,7 @@ import {
   bytesSource,
   collectRequest,
   exactly,
+  NOTHING,
   streamSource,
 } from './body-source.ts'
 import {
@@ -103,7 +104,7 @@ function inputSource(
   { framing }: CgiVars,
   { maxBodyBytes }: ResolvedEnvironOptions
 ): BodySource {
-  if (framing.type === 'none' || body === undefined) return bytesSource(new Uint8Array())
+  if (framing.type === 'none' || body === undefined) return bytesSource(NOTHING)
   return framing.type === 'known' ? exactly(body, framing.length) : atMost(body, maxBodyBytes)
 }
 

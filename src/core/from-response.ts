@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type BodySource, bytesSource, exactly, streamSource } from './body-source.ts'
+import { type BodySource, bytesSource, exactly, NOTHING, streamSource } from './body-source.ts'
 import { applicationError, responseTooShort } from './errors.ts'
 import { type GatewayResponse, isBodyless, reasonPhrase } from './gateway-response.ts'
 import { HOP_BY_HOP } from './header-field.ts'
@@ -80,8 +80,6 @@ function lengthOf(headers: readonly HeaderField[]): number | undefined {
   const length = /^[0-9]+$/.test(text) ? Number(text) : NaN
   return Number.isSafeInteger(length) ? length : NaN
 }
-
-const NOTHING = new Uint8Array()
 
 /** Takes a body that ends with its first chunk, within one turn of the event loop, into memory. */
 function measure(body: BodySource): Promise<BodySource> {

@@ -16,7 +16,7 @@ export interface AcceptedConnection extends Connection {
   readonly ended: Promise<void>
   /** Has the read under way reject; what it would have read is for the next. */
   interrupt(error: Error): void
-  /** Throws away what arrives from here on, and tells of each piece. Whoever reads gets no more. */
+  /** Throws away what waits and what arrives, all but what is being read, and tells of each piece. */
   discard(onBytes: () => void): void
   /** Ends our side behind what was written, while reading goes on. Never rejects. */
   end(): Promise<void> | undefined

@@ -11,7 +11,7 @@ import { Deadline, inTime } from '../bridge/deadline.ts'
 import { responseHeadText } from '../codec/response-encoder.ts'
 import { MODIFIER1_PING, type Packet, PacketDecoder } from '../codec/uwsgi.ts'
 import { bodyTooLarge } from '../core/body-framing.ts'
-import { atMost, type BodySource, exactly } from '../core/body-source.ts'
+import { atMost, type BodySource, exactly, NOTHING } from '../core/body-source.ts'
 import { Departure } from '../core/client-signal.ts'
 import { badRequest, clientGone, GatewayError } from '../core/errors.ts'
 import { uwsgiEnv } from '../core/fetch-application.ts'
@@ -30,8 +30,6 @@ import {
 
 /** Answers one connection; resolves when it is closed. Never rejects. */
 export type Responder = (connection: AcceptedConnection) => Promise<void>
-
-const NOTHING = new Uint8Array()
 
 /** Answer to a ping: the packet header with `modifier2` 1. */
 const PONG = Uint8Array.of(MODIFIER1_PING, 0, 0, 1)

@@ -95,7 +95,7 @@ class SocketConnection implements AcceptedConnection, SocketOwner {
   /** Its index among those under way. */
   place = 0
   /** Resolves when it has been answered and is closed. */
-  over: Promise<void> = Promise.resolve()
+  over: Promise<void> | undefined
   readonly #socket: Socket
   readonly #isUnix: boolean
   readonly #arrived: ReadQueue
